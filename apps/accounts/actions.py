@@ -1,0 +1,74 @@
+"""Every write of accounts: check, write, announce, return."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.utils import timezone
+
+from apps.accounts.access import digest
+from apps.accounts.events import MembershipChanged
+from apps.accounts.models import Identity, IdentityProvider, Membership, Organisation, Token, User
+from apps.core.actors import Actor
+from apps.core.errors import InvalidInputError
+from apps.core.events import publish
+
+TOKEN_BYTES = 32
+
+
+def add_member(*, actor: Actor, organisation: Organisation, user: User, role: str) -> Membership:
+    """Give a person a place in an organisation; an existing place keeps its role."""
+    if role not in Membership.Role.values:
+        raise InvalidInputError(f"{role!r} is not a role.", field="role", fix="Use owner, admin, member or viewer.")
+    membership, created = Membership.objects.get_or_create(
+        organisation=organisation, user=user, defaults={"role": role}
+    )
+    if created:
+        publish(MembershipChanged(organisation_id=organisation.pk, user_id=user.pk, role=role))
+    return membership
+
+
+def link_identity(
+    *, actor: Actor, provider: IdentityProvider, user: User, sub: str, email: str, now: datetime | None = None
+) -> Identity:
+    """Remember that `sub` at `provider` is this user; a second sign-in only refreshes it."""
+    now = now or timezone.now()
+    identity, created = Identity.objects.get_or_create(
+        provider=provider,
+        sub=sub,
+        defaults={
+            "organisation_id": provider.organisation_id,
+            "user": user,
+            "email": email,
+            "linked_at": now,
+            "last_used_at": now,
+        },
+    )
+    if not created:
+        Identity.objects.filter(pk=identity.pk).update(email=email, last_used_at=now)
+    return identity
+
+
+def create_token(
+    *, actor: Actor, user: User, organisation_id: UUID, name: str = "API", lifetime: timedelta | None = None
+) -> str:
+    """Make a bearer token and return its secret, which is shown once and never stored."""
+    secret = "ntr_" + secrets.token_urlsafe(TOKEN_BYTES)
+    now = timezone.now()
+    Token.objects.create(
+        organisation_id=organisation_id,
+        user=user,
+        name=name,
+        prefix=secret[:12],
+        digest=digest(secret),
+        created_at=now,
+        expires_at=now + lifetime if lifetime else None,
+    )
+    return secret
+
+
+def revoke_token(*, actor: Actor, token: Token) -> None:
+    """Make a token useless from now on."""
+    Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())

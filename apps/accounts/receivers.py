@@ -1,0 +1,3 @@
+"""What accounts hear."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Migrations: named, one purpose each."""
+
+from __future__ import annotations

@@ -1,0 +1,90 @@
+"""Threads and messages. A thread's id is also its stream's id."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from apps.core.tenancy import TenantModel
+
+
+class Thread(TenantModel):
+    """One conversation of one person."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    title = models.CharField(max_length=120, blank=True)
+    archived = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        ordering = ["-updated_at"]
+        indexes = [
+            # queries.threads_of: a person's newest threads
+            models.Index(fields=["organisation", "user", "-updated_at"], name="chat_threads_of_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"thread {self.pk}"
+
+
+class Message(TenantModel):
+    """What a person or an agent said."""
+
+    class Role(models.TextChoices):
+        USER = "user", "User"
+        ASSISTANT = "assistant", "Assistant"
+
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="messages")
+    role = models.CharField(max_length=16, choices=Role)
+    text = models.TextField()
+    client_id = models.CharField(max_length=128, blank=True)
+    agent = models.CharField(max_length=64, blank=True)
+    execution_id = models.UUIDField(null=True)
+    partial = models.BooleanField(default=False, help_text="The agent did not finish it.")
+    created_at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["execution_id"], condition=Q(role="assistant"), name="chat_message_one_reply_per_execution"
+            ),
+            models.CheckConstraint(condition=Q(role__in=["user", "assistant"]), name="chat_message_role_known"),
+            models.CheckConstraint(condition=~Q(text=""), name="chat_message_text_present"),
+            models.CheckConstraint(condition=Q(partial=False) | Q(role="assistant"), name="chat_message_only_replies_partial"),
+        ]
+        indexes = [
+            # queries.history: the newest messages of a thread
+            models.Index(fields=["thread", "-created_at"], name="chat_messages_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} message {self.pk}"
+
+
+class IdempotencyKey(TenantModel):
+    """The answer that was given to a client's message id, kept seven days."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=128)
+    body_digest = models.CharField(max_length=64)
+    answer = models.JSONField()
+    created_at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "user", "key"], name="chat_key_once_per_person"),
+            models.CheckConstraint(condition=~Q(key=""), name="chat_key_present"),
+        ]
+        indexes = [
+            # actions.forget_keys: what is older than seven days
+            models.Index(fields=["created_at"], name="chat_keys_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key

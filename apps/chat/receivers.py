@@ -1,0 +1,3 @@
+"""What chat hears."""
+
+from __future__ import annotations

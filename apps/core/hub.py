@@ -1,0 +1,103 @@
+"""The live hub: in one process, from whoever committed to whoever watches.
+
+Carries hints only. A lost message costs a poll's time, never data. No storage here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+Watcher = Callable[[object], None]
+Relay = Callable[[str, object], None]
+
+
+class Hub:
+    """Topics and their watchers. Watchers are called on the event loop, in order."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[str, list[Watcher]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: int | None = None
+        self._box: deque[Callable[[], None]] = deque()
+        self._woken = False
+        self._lock = threading.Lock()
+        self.relay: Relay | None = None
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver on `loop` from now on. Called on its own thread."""
+        self._loop, self._thread = loop, threading.get_ident()
+        with self._lock:
+            self._woken = False
+        self._wake()
+
+    def unbind(self) -> None:
+        self._loop = self._thread = None
+        self._box.clear()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        return self._loop
+
+    def watch(self, topic: str, watcher: Watcher) -> None:
+        self._watchers.setdefault(topic, []).append(watcher)
+
+    def unwatch(self, topic: str, watcher: Watcher) -> None:
+        watchers = self._watchers.get(topic, [])
+        if watcher in watchers:
+            watchers.remove(watcher)
+        if not watchers:
+            self._watchers.pop(topic, None)
+
+    def topics(self) -> list[str]:
+        return list(self._watchers)
+
+    def publish(self, topic: str, message: object) -> None:
+        """Tell this process and, where there are others, them too. From any thread."""
+        if self.relay is not None:
+            self.relay(topic, message)
+        self.deliver(topic, message)
+
+    def deliver(self, topic: str, message: object) -> None:
+        """Tell the watchers in this process only."""
+        self.run_on_loop(lambda: self._tell(topic, message))
+
+    def run_on_loop(self, call: Callable[[], None]) -> None:
+        """Run `call` on the loop, in order with everything else posted here."""
+        if self._loop is None:
+            return
+        self._box.append(call)
+        if threading.get_ident() == self._thread and not self._woken:
+            self._drain()
+        else:
+            self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._woken or self._loop is None or self._loop.is_closed():
+                return
+            self._woken = True
+            loop = self._loop
+        loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        with self._lock:
+            self._woken = False
+        while self._box:
+            call = self._box.popleft()
+            try:
+                call()
+            except Exception:
+                log.exception("a hub watcher failed", extra={"action": "hub.watcher_failed"})
+
+    def _tell(self, topic: str, message: object) -> None:
+        for watcher in tuple(self._watchers.get(topic, ())):
+            watcher(message)
+
+
+hub = Hub()

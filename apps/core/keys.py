@@ -1,0 +1,62 @@
+"""Key files: made at first start, mode 0700/0600, each named by purpose and number.
+
+Knows files and bytes only; settings say where they lie.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+PURPOSES = ("secret", "fields-1", "trail-1", "signing-1")
+
+
+class KeyStoreError(Exception):
+    """A key is missing, unreadable, or may not be made here."""
+
+
+class KeyStore:
+    """The keys in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def ensure(self, *, may_create: bool) -> None:
+        """Check that every key is there; make the missing ones where that is allowed."""
+        missing = [name for name in PURPOSES if not (self.folder / name).exists()]
+        if missing and not may_create:
+            raise KeyStoreError(
+                f"the keys {', '.join(missing)} are missing in {self.folder}; in production they "
+                "are never made by themselves. Restore them, or run once with NETRA_DEBUG=1."
+            )
+        for name in missing:
+            self._create(name)
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.folder / name).read_bytes().strip()
+        except OSError as error:
+            raise KeyStoreError(f"cannot read the key {name!r}: {error.strerror}") from error
+
+    def newest(self, purpose: str) -> str:
+        """The name of the newest key of `purpose`, for example 'fields-2'."""
+        numbers = [
+            int(path.name.rpartition("-")[2])
+            for path in self.folder.glob(f"{purpose}-*")
+            if path.name.rpartition("-")[2].isdigit()
+        ]
+        if not numbers:
+            raise KeyStoreError(f"there is no {purpose} key in {self.folder}")
+        return f"{purpose}-{max(numbers)}"
+
+    def _create(self, name: str) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise KeyStoreError(f"cannot make the key {name!r} in {self.folder}: {error.strerror}") from error
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))

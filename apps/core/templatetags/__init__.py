@@ -1,0 +1,3 @@
+"""Template tags that every page may use."""
+
+from __future__ import annotations

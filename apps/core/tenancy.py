@@ -1,0 +1,126 @@
+"""Scopes: every query runs for one organisation, for staff, or for a named system reason.
+
+An unscoped query on a tenant's table raises. Who belongs to whom is told by accounts.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db import models
+from django_scopes import ScopedManager, scope, scopes_disabled
+
+
+class ScopeKind(StrEnum):
+    TENANT = "tenant"
+    STAFF = "staff"
+    SYSTEM = "system"
+
+
+class NoScopeError(RuntimeError):
+    """Code asked for the present scope, and none was open."""
+
+
+_open: ContextVar[tuple[tuple[Scope, AbstractContextManager[Any]], ...]] = ContextVar(
+    "netra_open_scopes", default=()
+)
+system_openings: Counter[str] = Counter()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """For whom rows are read and written. Use it as a context manager or pass it on."""
+
+    kind: ScopeKind
+    organisation_id: UUID | None = None
+    user_id: UUID | None = None
+    reason: str = ""
+
+    def __enter__(self) -> Scope:
+        manager: AbstractContextManager[Any] = (
+            scope(organisation=self.organisation_id)
+            if self.kind is ScopeKind.TENANT
+            else scopes_disabled()
+        )
+        manager.__enter__()
+        _open.set((*_open.get(), (self, manager)))
+        if self.kind is ScopeKind.SYSTEM:
+            system_openings[self.reason] += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        *outer, (_, manager) = _open.get()
+        _open.set(tuple(outer))
+        manager.__exit__(kind, error, trace)
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The organisation of a tenant scope; raises NoScopeError for the others."""
+        if self.organisation_id is None:
+            raise NoScopeError(f"a {self.kind} scope has no organisation")
+        return self.organisation_id
+
+    @property
+    def person_id(self) -> UUID:
+        """The user of a tenant scope; raises NoScopeError when there is none."""
+        if self.user_id is None:
+            raise NoScopeError(f"this {self.kind} scope has no user")
+        return self.user_id
+
+
+def tenant(organisation_id: UUID, user_id: UUID | None = None) -> Scope:
+    """One organisation's rows, and nobody else's."""
+    if not isinstance(organisation_id, UUID):
+        raise TypeError(f"organisation_id must be a UUID, not {organisation_id!r}")
+    return Scope(ScopeKind.TENANT, organisation_id, user_id)
+
+
+def staff(user_id: UUID) -> Scope:
+    """Structure of all organisations, for support. Content needs a grant."""
+    return Scope(ScopeKind.STAFF, user_id=user_id)
+
+
+def system(reason: str) -> Scope:
+    """All rows, for the few modules that import contracts name. Each opening is counted."""
+    return Scope(ScopeKind.SYSTEM, reason=reason)
+
+
+def current_scope() -> Scope:
+    """The innermost open scope; raises NoScopeError outside any."""
+    opened = _open.get()
+    if not opened:
+        raise NoScopeError("no scope is open here")
+    return opened[-1][0]
+
+
+def topic(organisation_id: UUID, *parts: object) -> str:
+    """The name of a hub topic, cache key or channel group: organisation always first."""
+    return ".".join((organisation_id.hex, *(str(part) for part in parts)))
+
+
+class TenantModel(models.Model):
+    """A row that belongs to one organisation."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(
+        "accounts.Organisation", on_delete=models.PROTECT, related_name="+"
+    )
+
+    objects: ClassVar[Any] = ScopedManager(organisation="organisation")
+
+    class Meta:
+        abstract = True
+        base_manager_name = "objects"

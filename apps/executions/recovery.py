@@ -1,0 +1,136 @@
+"""Finds executions that nobody looks after, and brings each to pending or to an end.
+
+It reads rows only: no bell, no broker, no memory of another process is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import close_old_connections
+from django.utils import timezone
+
+from apps.core.database import write_now
+from apps.core.errors import Explanation
+from apps.core.tenancy import system
+from apps.executions import actions, endings, queries
+from apps.executions.errors import IllegalTransitionError, LeaseLostError
+from apps.executions.standing import Ending, Standing
+from apps.executions.states import ExecutionState
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 2.0
+STOP_GRACE = timedelta(seconds=15)
+QUEUE_LIMIT = timedelta(minutes=10)
+SWEEP = system("sweeper: leases, deadlines and stops that ran out")
+
+
+def sweep(now: datetime | None = None) -> int:
+    """Handle every execution that ran out of something; returns how many moved."""
+    now = now or timezone.now()
+    with SWEEP:
+        work = [
+            *((standing, _end_overdue) for standing in queries.overdue(now)),
+            *((standing, _recover) for standing in queries.lost(now)),
+            *((standing, _end_stopped) for standing in queries.ignored_stops(now - STOP_GRACE)),
+            *((standing, _end_unstarted) for standing in queries.never_started(now - QUEUE_LIMIT)),
+        ]
+    return sum(_attempt(handle, standing, now) for standing, handle in work)
+
+
+def recover_orphans(owner: UUID) -> int:
+    """At the start of the only process: whatever is claimed by another boot has no runner."""
+    now = timezone.now()
+    with SWEEP:
+        orphans = queries.lost(now, except_owner=owner)
+    return sum(_attempt(_recover, standing, now) for standing in orphans)
+
+
+def _attempt(handle: Callable[[Standing, datetime], object], standing: Standing, now: datetime) -> int:
+    try:
+        write_now(SWEEP, lambda: handle(standing, now))
+    except (LeaseLostError, IllegalTransitionError):
+        return 0  # someone else moved it first, which is as good
+    return 1
+
+
+def _recover(standing: Standing, now: datetime) -> None:
+    if standing.attempt < standing.max_attempts:
+        actions.lose_lease(standing, now=now, reason="its runner was lost")
+        return
+    explanation = Explanation(
+        "dead",
+        f"Contact with the agent was lost {standing.attempt} times.",
+        "Try again; support has been told.",
+        retryable=True,
+        values={"attempts": standing.attempt},
+    )
+    _end(standing, ExecutionState.DEAD, explanation, "LeaseExpired", now)
+
+
+def _end_overdue(standing: Standing, now: datetime) -> None:
+    explanation = Explanation(
+        "timeout",
+        f"The agent did not finish within {standing.timeout_seconds} seconds.",
+        "Ask again, or ask a smaller question.",
+        retryable=True,
+        values={"seconds": standing.timeout_seconds, "tier": standing.tier},
+    )
+    _end(standing, ExecutionState.TIMEOUT, explanation, "DeadlinePassed", now)
+
+
+def _end_stopped(standing: Standing, now: datetime) -> None:
+    explanation = Explanation("cancelled", "It was stopped.", "Ask again when you like.")
+    _end(standing, ExecutionState.CANCELLED, explanation, "", now)
+
+
+def _end_unstarted(standing: Standing, now: datetime) -> None:
+    minutes = int(QUEUE_LIMIT.total_seconds() // 60)
+    explanation = Explanation(
+        "queue_timeout",
+        f"The agent could not start within {minutes} minutes.",
+        "Try again in a few minutes.",
+        retryable=True,
+        values={"minutes": minutes},
+    )
+    _end(standing, ExecutionState.TIMEOUT, explanation, "NeverStarted", now)
+
+
+def _end(standing: Standing, state: ExecutionState, explanation: Explanation, error_class: str, now: datetime) -> None:
+    ending = Ending(
+        state=state,
+        text=queries.partial_of(standing.id),
+        explanation=explanation,
+        error_class=error_class,
+        cancelled_by="system" if state is ExecutionState.CANCELLED else "",
+    )
+    endings.finish(standing, ending, actor=actions.SWEEPER, now=now, reason=explanation.message)
+
+
+class Sweeper(threading.Thread):
+    """Sweeps every two seconds in a thread of its own, so that a blocked loop delays nothing."""
+
+    def __init__(self, seconds: float = SWEEP_SECONDS) -> None:
+        super().__init__(name="netra-sweeper", daemon=True)
+        self._seconds = seconds
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        while not self._ending.wait(self._seconds):
+            try:
+                sweep()
+            except Exception:
+                log.exception("a sweep failed", extra={"action": "sweeper.failed"})
+            finally:
+                close_old_connections()
+
+    def close(self) -> None:
+        self._ending.set()
+        self.join(5)
+
+

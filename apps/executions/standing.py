@@ -1,0 +1,86 @@
+"""What is known of an execution between two writes: orders and standings. Values, no writes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from apps.core.errors import Explanation
+from apps.executions.events import Usage
+from apps.executions.models import Execution
+from apps.executions.states import ExecutionState, Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is needed to queue an execution."""
+
+    organisation_id: UUID
+    user_id: UUID
+    stream_id: UUID
+    runner: str
+    agent: str
+    tier: str
+    timeout_seconds: int
+    input: Mapping[str, object]
+    id: UUID = field(default_factory=uuid.uuid4)
+    reply_id: UUID | None = None
+    retry_of: UUID | None = None
+    waiting_for: str = ""
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where an execution stood when it was last read or moved; the next write is checked against it."""
+
+    id: UUID
+    organisation_id: UUID
+    user_id: UUID
+    stream_id: UUID
+    runner: str
+    agent: str
+    tier: str
+    reply_id: UUID | None
+    timeout_seconds: int
+    state: ExecutionState
+    phase: Phase | None = None
+    version: int = 1
+    attempt: int = 1
+    announced_attempt: int = 0
+    max_attempts: int = 3
+    fence: int = 0
+    lease_token: UUID | None = None
+    started_at: datetime | None = None
+    deadline_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    phases: int = 0
+
+    @classmethod
+    def of(cls, row: Execution) -> Standing:
+        values = {name: getattr(row, name) for name in STANDING_COLUMNS}
+        values |= {"state": ExecutionState(row.state), "phase": Phase(row.phase) if row.phase else None}
+        return cls(**values)
+
+
+STANDING_COLUMNS = tuple(name for name in Standing.__dataclass_fields__ if name != "phases")
+
+
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an execution ends. `text` is the answer, or what was kept of it."""
+
+    state: ExecutionState
+    text: str = ""
+    usage: Usage = field(default_factory=Usage)
+    quality: float | None = None
+    explanation: Explanation | None = None
+    error_class: str = ""
+    error_detail: str = ""
+    cancelled_by: str = ""
+    first_token_at: datetime | None = None

@@ -1,0 +1,15 @@
+"""App configuration of issues."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class IssuesConfig(AppConfig):
+    """Groups what went wrong."""
+
+    name = "apps.issues"
+    label = "issues"
+
+    def ready(self) -> None:
+        from apps.issues import receivers  # noqa: F401, PLC0415 - connects bells

@@ -1,0 +1,3 @@
+"""What issues hears."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What usage hears."""
+
+from __future__ import annotations

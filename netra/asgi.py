@@ -1,0 +1,10 @@
+"""HTTP and WebSocket for an ASGI server."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
+application = get_asgi_application()

@@ -1,0 +1,370 @@
+// Shows entries (see events.js) as turns on the page, and reads turns that the server rendered.
+// Decides nothing: what happens on a click is wired in app.js, Markdown is in markdown.js.
+
+import { refreshTimes } from "../page.js";
+import { newQuestion, newReply, activeReplies, TERMINAL } from "./events.js";
+import { Prose, decorate, paintCode } from "./markdown.js";
+
+const page = document.body.dataset;
+const log = document.querySelector(".log");
+const views = new Map();
+const RESULT_WORDS = {
+  running: "running", ok: "worked", error: "failed", timeout: "took too long", denied: "not allowed",
+  void: "not finished",
+};
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function svg(href) {
+  const space = "http://www.w3.org/2000/svg";
+  const icon = document.createElementNS(space, "svg");
+  const use = document.createElementNS(space, "use");
+  icon.setAttribute("class", "icon");
+  icon.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", href);
+  icon.append(use);
+  return icon;
+}
+
+const icon = (name) => svg(`${page.icons}#${name}`);
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/* --- words -------------------------------------------------------------------------------------- */
+
+/** "0.4 s", "12 s", "2 min 5 s". */
+export function duration(ms) {
+  const seconds = ms / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** What a state is called when we speak to the person who asked. */
+export function stateWords(reply) {
+  if (reply.stopping && !TERMINAL.has(reply.state)) return "Stopping";
+  const words = {
+    pending: reply.queued ? "Waiting for the answer above" : "Waiting to start", starting: "Starting",
+    running: "Working", completing: "Finishing",
+    completed: reply.ms ? `Done in ${duration(reply.ms)}` : "Done", failed: "Something went wrong",
+    timeout: "Took too long", dead: "Lost contact; we have been told",
+    cancelled: { staff: "Stopped by support", system: "Stopped by the system" }[reply.by] || "Stopped by you",
+  };
+  return words[reply.state] || reply.state;
+}
+
+function badge(reply) {
+  const element = make("span", `state state-${reply.state}`);
+  element.append(svg(`${page.states}#${reply.state}`), make("span", "", stateWords(reply)));
+  return element;
+}
+
+/* --- steps ---------------------------------------------------------------------------------------- */
+
+function pretty(value) {
+  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+}
+
+function block(title, value) {
+  const part = make("div", "step-part");
+  const body = make("pre", "", pretty(value));
+  body.tabIndex = 0;
+  body.setAttribute("role", "group");
+  body.setAttribute("aria-label", title);
+  part.append(make("p", "step-label", title), body);
+  return part;
+}
+
+function toolStep(step, open) {
+  const item = make("li", "step step-tool");
+  const details = make("details");
+  const line = make("summary", "step-line");
+  item.dataset.status = step.status;
+  line.append(icon("tool"), make("code", "step-name", step.tool));
+  line.append(make("span", "step-result", RESULT_WORDS[step.status] || step.status));
+  if (step.ms != null) line.append(make("span", "step-ms figures", `${Math.round(step.ms)} ms`));
+  details.append(line);
+  if (step.given != null) details.append(block("Arguments", step.given));
+  if (step.result != null) details.append(block("Result", step.result));
+  if (details.childElementCount === 1) item.append(bare(line));
+  else {
+    const arrow = icon("chevron");
+    arrow.classList.add("chevron");
+    line.append(arrow);
+    details.open = open;
+    item.append(details);
+  }
+  return item;
+}
+
+/** A tool line with nothing to unfold. */
+function bare(summary) {
+  const line = make("span", "step-line");
+  line.append(...summary.childNodes);
+  return line;
+}
+
+function noteStep(step, open, reply) {
+  const item = make("li", "step step-note");
+  const where = Number.isInteger(step.step) ? `Step ${step.step}: ` : "";
+  const share = typeof step.progress === "number" ? ` (${Math.round(step.progress * 100)} %)` : "";
+  item.append(make("span", "", `${where}${step.note}${share}`));
+  if (step.agent && step.agent !== reply.agent) item.append(make("span", "step-agent", step.agent));
+  return item;
+}
+
+function againStep(step) {
+  const reason = step.reason ? `: ${step.reason}` : "";
+  return make("li", "step step-again", `Started again, attempt ${step.attempt}${reason}`);
+}
+
+function approvalStep(step) {
+  const item = make("li", "step step-approval");
+  item.append(make("p", "", "The agent asks before it uses "));
+  item.firstChild.append(make("code", "step-name", step.tool));
+  if (step.given != null) item.append(block("Arguments", step.given));
+  item.append(step.approved === null ? approvalButtons(step) : make("p", "muted", approvalWords(step)));
+  return item;
+}
+
+function approvalWords({ approved, by, reason }) {
+  if (approved === "void") return "No longer needed.";
+  return `${approved ? "Allowed" : "Refused"}${by ? ` by ${by}` : ""}${reason ? `: ${reason}` : "."}`;
+}
+
+function approvalButtons(step) {
+  const row = make("p", "approval-row");
+  for (const [act, text, look] of [["approve", "Allow", "button-primary"], ["refuse", "Refuse", ""]]) {
+    const button = make("button", `button ${look}`, text);
+    Object.assign(button, { type: "button" });
+    Object.assign(button.dataset, { act, call: step.callId });
+    row.append(button);
+  }
+  if (step.expiresAt) {
+    const time = make("time");
+    time.dateTime = step.expiresAt;
+    time.dataset.rel = "";
+    row.append(make("span", "muted small", "Expires "), time);
+  }
+  return row;
+}
+
+const STEP_VIEWS = { tool: toolStep, note: noteStep, again: againStep, approval: approvalStep };
+
+function showSteps(view, reply) {
+  const { steps } = reply;
+  view.work.hidden = steps.length === 0;
+  if (!steps.length) return;
+  steps.forEach((step, index) => {
+    const before = view.steps[index];
+    const mark = `${step.status}|${step.approved}|${step.ms}`;
+    if (before?.mark === mark) return;
+    const element = STEP_VIEWS[step.kind](step, before?.element.querySelector("details")?.open || false, reply);
+    if (before) before.element.replaceWith(element);
+    else view.list.append(element);
+    view.steps[index] = { mark, element };
+  });
+  const tools = steps.filter((step) => step.kind === "tool").length;
+  setText(view.title, TERMINAL.has(reply.state) ? workDone(steps.length, tools) : workNow(steps));
+  foldSteps(view, reply);
+}
+
+/** Steps are open while there is nothing else to read, unless the reader chose otherwise. */
+function foldSteps(view, reply) {
+  const asks = reply.steps.some((step) => step.kind === "approval" && step.approved === null);
+  const open = asks || (!TERMINAL.has(reply.state) && !reply.draft.text);
+  if (view.stepsOpen === open || (view.chosen && !asks)) return;
+  view.stepsOpen = open;
+  view.work.open = open;
+}
+
+function workDone(steps, tools) {
+  const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+  return tools ? `${count(steps, "step")}, ${count(tools, "tool call")}` : count(steps, "step");
+}
+
+function workNow(steps) {
+  const last = steps.at(-1);
+  if (last.kind === "tool" && last.status === "running") return `Using ${last.tool}`;
+  if (last.kind === "approval" && last.approved === null) return "Waiting for your decision";
+  return last.kind === "note" ? last.note : "Working";
+}
+
+/* --- turns -------------------------------------------------------------------------------------------- */
+
+function viewOf(entry, thread) {
+  if (views.has(entry)) return views.get(entry);
+  const template = document.getElementById(`${entry.kind}-template`);
+  const element = template.content.firstElementChild.cloneNode(true);
+  const next = thread.entries[thread.entries.indexOf(entry) + 1];
+  log.insertBefore(element, (next && views.get(next)?.element) || null);
+  return remember(entry, element);
+}
+
+function remember(entry, element) {
+  const find = (selector) => element.querySelector(selector);
+  const view = {
+    element, entry, who: find(".turn-who"), state: find(".turn-state"), clock: find(".turn-clock"),
+    work: find(".work"), title: find(".work-title"), list: find(".steps"), note: find(".turn-note"),
+    problem: find(".problem"), time: find("time"), body: find(".bubble, .prose"), steps: [],
+    copy: find('[data-act="copy-answer"]'), retry: find('[data-act="retry"]'), back: find('[data-act="take-back"]'),
+  };
+  if (entry.kind === "reply") {
+    view.prose = new Prose(view.body);
+    view.work.querySelector("summary").addEventListener("click", () => (view.chosen = true));
+  }
+  views.set(entry, view);
+  return view;
+}
+
+/** Show one entry as it is now; touches only what changed. */
+export function show(entry, thread) {
+  const view = viewOf(entry, thread);
+  if (entry.kind === "question") showQuestion(view, entry);
+  else showReply(view, entry, thread);
+  showTime(view.time, entry.at);
+}
+
+function showTime(time, at) {
+  if (!at || time.dateTime === at) return;
+  time.dateTime = at;
+  time.removeAttribute("title");
+  refreshTimes(time.parentNode);
+}
+
+function showQuestion(view, question) {
+  const words = { sending: "Sending", waiting: "Not sent yet. It goes out when the connection is back.", sent: "" };
+  setText(view.body, question.text);
+  const { problem } = question;
+  const text = problem ? `Not sent. ${problem.message}${problem.fix ? ` ${problem.fix}` : ""}` : words[question.status];
+  setText(view.note, text || "");
+  view.note.hidden = !text;
+  view.note.classList.toggle("bad", Boolean(problem));
+  view.back.hidden = !problem;
+  view.element.dataset.status = question.status;
+}
+
+function showReply(view, reply, thread) {
+  const done = TERMINAL.has(reply.state);
+  reply.queued = reply.state === "pending" && activeReplies(thread)[0] !== reply;
+  const mark = `${reply.state}|${stateWords(reply)}`;
+  if (view.mark !== mark) view.state.replaceChildren(badge(reply));
+  view.mark = mark;
+  if (reply.agent) setText(view.who, reply.title || reply.agent);
+  view.element.dataset.state = reply.state;
+  view.element.setAttribute("aria-busy", String(!done));
+  if (!view.read) showSteps(view, reply);
+  showBody(view, reply, done);
+  showEnd(view, reply, done, thread);
+}
+
+function showBody(view, reply, done) {
+  const { text } = reply.draft;
+  if (view.shown === text && view.shownDone === done) return;
+  if (view.shown !== text || view.prose.blocks) view.prose.update(text, { live: !done });
+  Object.assign(view, { shown: text, shownDone: done });
+}
+
+function showEnd(view, reply, done, thread) {
+  const note = done && reply.partial ? "This answer is incomplete." : "";
+  setText(view.note, note);
+  view.note.hidden = !note;
+  showProblem(view, reply.problem);
+  view.copy.hidden = !done || !reply.draft.text;
+  const last = thread.entries.at(-1) === reply;
+  view.retry.hidden = !(done && last && reply.state !== "completed" && reply.executionId);
+  view.retry.disabled = false;
+  if (done) setText(view.clock, "");
+}
+
+function showProblem(view, problem) {
+  view.problem.hidden = !problem;
+  if (!problem) return;
+  const [what, fix, id] = view.problem.children;
+  setText(what, problem.message || "The answer could not be finished.");
+  setText(fix, problem.fix || "");
+  fix.hidden = !problem.fix;
+  id.hidden = !problem.receiptId;
+  setText(id.querySelector("code"), problem.receiptId || "");
+  id.querySelector("[data-copy]").dataset.copy = problem.receiptId || "";
+}
+
+/** Seconds since an answer began, once a second while it is going on. */
+export function showClocks(thread, now = Date.now()) {
+  for (const reply of activeReplies(thread)) {
+    const view = views.get(reply);
+    if (!view || !reply.startedAt) continue;
+    setText(view.clock, `${Math.max(0, Math.floor((now - Date.parse(reply.startedAt)) / 1000))} s`);
+  }
+}
+
+/** Show everything that can depend on its neighbours: queued answers, the retry button. */
+export function showAll(thread) {
+  for (const entry of thread.entries) show(entry, thread);
+}
+
+export function entryAt(element) {
+  const turn = element.closest(".turn");
+  for (const [entry, view] of views) if (view.element === turn) return entry;
+  return null;
+}
+
+export function forget(entry) {
+  views.get(entry)?.element.remove();
+  views.delete(entry);
+}
+
+/* --- what the server rendered -------------------------------------------------------------------------- */
+
+/** Entries for the turns that are on the page already. */
+export function readPage() {
+  return [...log.querySelectorAll(".turn")].map((element) =>
+    element.dataset.role === "user" ? readQuestion(element) : readReply(element));
+}
+
+function readQuestion(element) {
+  const text = element.querySelector(".bubble").textContent;
+  const entry = newQuestion({ text, messageId: element.dataset.message });
+  remember(entry, element);
+  return entry;
+}
+
+function readReply(element) {
+  const { message, execution, state, partial } = element.dataset;
+  const text = element.querySelector("template.source")?.content.textContent || "";
+  const alive = !TERMINAL.has(state);
+  const entry = newReply({ executionId: execution || null, messageId: message, state: state || "completed", text });
+  entry.partial = partial !== undefined;
+  entry.problem = readProblem(element.querySelector(".problem"));
+  entry.steps = [...element.querySelectorAll(".step-tool")].map(readStep);
+  const view = remember(entry, element);
+  view.shown = text;
+  view.read = !alive;
+  if (alive) view.list.replaceChildren();
+  view.mark = alive ? null : `${entry.state}|${stateWords(entry)}`;
+  view.shownDone = !alive;
+  if (alive) entry.startedAt = element.querySelector("time").dateTime || null;
+  decorate(view.body);
+  paintCode(view.body);
+  return entry;
+}
+
+function readProblem(box) {
+  if (box.hidden) return null;
+  const [what, fix, id] = box.children;
+  return { message: what.textContent, fix: fix.textContent, receiptId: id.querySelector("code").textContent };
+}
+
+function readStep({ dataset, textContent }) {
+  const ms = /(\d+) ms/.exec(textContent)?.[1];
+  const status = RESULT_WORDS[dataset.status] ? dataset.status : "running";
+  return { kind: "tool", tool: dataset.tool, callId: dataset.call || null, status, ms: ms ? Number(ms) : null };
+}
