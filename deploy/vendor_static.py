@@ -37,7 +37,9 @@ class VendorError(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Recreate static/vendor.")
-    parser.add_argument("--accept", action="store_true", help="write new sums to vendor.toml")
+    parser.add_argument(
+        "--accept", action="store_true", help="write new sums to vendor.toml"
+    )
     accept: bool = parser.parse_args(arguments).accept
     packages: list[dict[str, Any]] = tomllib.loads(MANIFEST.read_text())["package"]
     try:
@@ -58,30 +60,54 @@ def vendor(package: dict[str, Any], *, accept: bool) -> None:
         archive = pack(name, Path(folder))
         check(package, "integrity", integrity(archive), accept=accept, what=name)
         with tarfile.open(archive) as contents:
-            write(VENDOR / "LICENSES" / package["licence_file"], read(contents, package["licence_path"]))
+            write(
+                VENDOR / "LICENSES" / package["licence_file"],
+                read(contents, package["licence_path"]),
+            )
             for item in package.get("files", []):
                 body = without_source_map(read(contents, item["path"]))
-                check(item, "sha256", hashlib.sha256(body).hexdigest(), accept=accept, what=item["file"])
+                check(
+                    item,
+                    "sha256",
+                    hashlib.sha256(body).hexdigest(),
+                    accept=accept,
+                    what=item["file"],
+                )
                 write(VENDOR / item["file"], body)
     print(f"{name}: {len(package.get('files', []))} files")
 
 
 def pack(name: str, folder: Path) -> Path:
-    command = ["npm", "pack", name, "--ignore-scripts", "--silent", "--pack-destination", str(folder)]
+    command = [
+        "npm",
+        "pack",
+        name,
+        "--ignore-scripts",
+        "--silent",
+        "--pack-destination",
+        str(folder),
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return next(folder.glob("*.tgz"))
 
 
 def integrity(archive: Path) -> str:
-    return "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    return (
+        "sha512-"
+        + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    )
 
 
-def check(entry: dict[str, Any], key: str, found: str, *, accept: bool, what: str) -> None:
+def check(
+    entry: dict[str, Any], key: str, found: str, *, accept: bool, what: str
+) -> None:
     """Compare a sum with the one written down, or write it down."""
     if accept:
         entry[key] = found
     elif entry.get(key) != found:
-        raise VendorError(f"{what}: {key} is {found!r}, vendor.toml says {entry.get(key)!r}")
+        raise VendorError(
+            f"{what}: {key} is {found!r}, vendor.toml says {entry.get(key)!r}"
+        )
 
 
 def read(contents: tarfile.TarFile, path: str) -> bytes:
@@ -107,7 +133,9 @@ def as_toml(packages: list[dict[str, Any]]) -> str:
     lines = [HEADER]
     for package in packages:
         lines.append("[[package]]")
-        lines += [f'{key} = "{value}"' for key, value in package.items() if key != "files"]
+        lines += [
+            f'{key} = "{value}"' for key, value in package.items() if key != "files"
+        ]
         lines.append("")
         for item in package.get("files", []):
             lines.append("[[package.files]]")

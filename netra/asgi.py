@@ -3,8 +3,41 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
-application = get_asgi_application()
+http = get_asgi_application()
+
+from apps.chat.routing import websocket_urlpatterns  # noqa: E402 - the app registry must be ready first
+from netra.runtime import runtime  # noqa: E402
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+_routes = ProtocolTypeRouter({"http": http, "websocket": URLRouter(websocket_urlpatterns)})  # type: ignore[arg-type]  # django-stubs and types-channels differ on ASGI's callables
+
+
+async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Serve one connection; the first one starts the runtime where no server command did."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+        return
+    if not runtime.running:
+        await runtime.start()
+    await _routes(scope, receive, send)  # type: ignore[arg-type]  # see above
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await runtime.start()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await runtime.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -37,7 +37,11 @@ def flag(name: str, *, default: bool, hint: str = "") -> bool:
 
 
 def words(name: str, default: str = "") -> list[str]:
-    return [word for part in os.environ.get(name, default).split(",") if (word := part.strip())]
+    return [
+        word
+        for part in os.environ.get(name, default).split(",")
+        if (word := part.strip())
+    ]
 
 
 def parsed(

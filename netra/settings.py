@@ -17,7 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def _public_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.path.strip("/")
+    ):
         raise ValueError(value)
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -42,26 +46,41 @@ NETRA_KEYS = Path(env.text("NETRA_KEYS", str(NETRA_VAR / "keys"))).absolute()
 NETRA_MODEL = env.text("NETRA_MODEL", "offline")
 NETRA_LIMITS = env.flag("NETRA_LIMITS", default=True)
 NETRA_PUBLIC_URL = env.parsed(
-    "NETRA_PUBLIC_URL", "http://127.0.0.1:8000", _public_url, form="http(s)://host[:port]"
+    "NETRA_PUBLIC_URL",
+    "http://127.0.0.1:8000",
+    _public_url,
+    form="http(s)://host[:port]",
 )
 NETRA_REDIS_URL = env.parsed(
-    "NETRA_REDIS_URL", "", _redis_url, form="redis://host:port/number", hint="Leave it out for one process."
+    "NETRA_REDIS_URL",
+    "",
+    _redis_url,
+    form="redis://host:port/number",
+    hint="Leave it out for one process.",
 )
 NETRA_OIDC_URL = env.parsed(
     "NETRA_OIDC_URL", "http://127.0.0.1:9400", _public_url, form="http(s)://host[:port]"
 )
-_DATABASE_URL = env.text("NETRA_DATABASE_URL", f"sqlite:///{NETRA_VAR / 'netra.sqlite3'}")
+_DATABASE_URL = env.text(
+    "NETRA_DATABASE_URL", f"sqlite:///{NETRA_VAR / 'netra.sqlite3'}"
+)
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 PRODUCTION = not DEBUG and urlsplit(NETRA_PUBLIC_URL).hostname not in _LOCAL
 if PRODUCTION and NETRA_DEMO:
-    raise env.ConfigurationError("NETRA_DEMO=1 is refused when NETRA_PUBLIC_URL is a public address.")
+    raise env.ConfigurationError(
+        "NETRA_DEMO=1 is refused when NETRA_PUBLIC_URL is a public address."
+    )
 if PRODUCTION and not NETRA_LIMITS:
-    raise env.ConfigurationError("NETRA_LIMITS=off is for benchmarks and refused in production.")
+    raise env.ConfigurationError(
+        "NETRA_LIMITS=off is for benchmarks and refused in production."
+    )
 
 try:
     KeyStore(NETRA_KEYS).ensure(may_create=not PRODUCTION)
-    SECRET_KEY = env.optional("NETRA_SECRET_KEY") or KeyStore(NETRA_KEYS).read("secret").decode()
+    SECRET_KEY = (
+        env.optional("NETRA_SECRET_KEY") or KeyStore(NETRA_KEYS).read("secret").decode()
+    )
 except KeyStoreError as error:
     raise env.ConfigurationError(f"NETRA_KEYS: {error}") from error
 
@@ -82,6 +101,7 @@ INSTALLED_APPS = [
     "apps.chat",
     "apps.issues",
     "apps.ops",
+    "netra",
     "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
@@ -135,7 +155,10 @@ TEMPLATES = [
 # Database: SQLite with WAL and IMMEDIATE by default, PostgreSQL with a pool on demand
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.parsed(
-        "NETRA_DATABASE_URL", _DATABASE_URL, _database, form="sqlite:///path or postgres://user@host/name"
+        "NETRA_DATABASE_URL",
+        _DATABASE_URL,
+        _database,
+        form="sqlite:///path or postgres://user@host/name",
     )
 }
 _DEFAULT = DATABASES["default"]
@@ -167,7 +190,12 @@ ATOMIC_REQUESTS = False
 
 # Hints between processes
 if NETRA_REDIS_URL:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": NETRA_REDIS_URL}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": NETRA_REDIS_URL,
+        }
+    }
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -182,7 +210,10 @@ else:
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "account_login"
@@ -211,7 +242,9 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE_COOKIES else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_COOKIES
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_COOKIES else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_COOKIES else None
+)
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 CONTENT_SECURITY_POLICY = {
@@ -247,7 +280,10 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.accounts.api.TokenAuthentication", "apps.accounts.api.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.accounts.api.TokenAuthentication",
+        "apps.accounts.api.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
@@ -267,10 +303,21 @@ CELERY_BROKER_URL = NETRA_REDIS_URL or "memory://"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "apps.core.logs.JsonFormatter"}, "plain": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "json": {"()": "apps.core.logs.JsonFormatter"},
+        "plain": {"format": "%(levelname)s %(name)s: %(message)s"},
+    },
     "filters": {"sync_iterators": {"()": "apps.core.logs.QuietSyncIterators"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json" if PRODUCTION else "plain"}},
-    "root": {"handlers": ["stderr"], "level": os.environ.get("NETRA_LOG_LEVEL", "WARNING").upper()},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "json" if PRODUCTION else "plain",
+        }
+    },
+    "root": {
+        "handlers": ["stderr"],
+        "level": os.environ.get("NETRA_LOG_LEVEL", "WARNING").upper(),
+    },
 }
 
 UNFOLD: dict[str, Any] = {

@@ -5,7 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from apps.ops.views import home
+
 urlpatterns = [
+    path("", home, name="home"),
     path("admin/", admin.site.urls),
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include("apps.accounts.urls")),
 ]
+handler400 = "netra.api.bad_request"
+handler403 = "netra.api.forbidden"
+handler404 = "netra.api.not_found"
+handler500 = "netra.api.server_error"

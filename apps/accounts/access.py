@@ -12,7 +12,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from apps.accounts.models import Membership, Organisation, Token, User
+from apps.accounts.models import IdentityProvider, Membership, Organisation, Token, User
 from apps.accounts.plans import PLANS, Plan, Tier
 from apps.core.actors import Actor
 from apps.core.errors import NotAllowedError, NotAuthenticatedError
@@ -58,7 +58,11 @@ def memberships_of(user_id: UUID) -> list[Membership]:
             user__is_active=True,
             organisation__status=Organisation.Status.ACTIVE,
         )
-        return list(rows.exclude(organisation__kind=Organisation.Kind.CANARY).order_by("created_at", "id"))
+        return list(
+            rows.exclude(organisation__kind=Organisation.Kind.CANARY).order_by(
+                "created_at", "id"
+            )
+        )
 
 
 def principal_for(user_id: UUID, slug: str | None = None) -> Principal:
@@ -67,7 +71,9 @@ def principal_for(user_id: UUID, slug: str | None = None) -> Principal:
     chosen = [m for m in memberships if slug is None or m.organisation.slug == slug]
     if not chosen:
         raise NotAllowedError(
-            "You are not a member of this organisation." if slug else "You belong to no active organisation.",
+            "You are not a member of this organisation."
+            if slug
+            else "You belong to no active organisation.",
             field="organisation",
         )
     return _principal(chosen[0])
@@ -81,14 +87,20 @@ def principal_from_token(secret: str, slug: str | None = None) -> Principal:
             .filter(digest=digest(secret), revoked_at__isnull=True)
             .first()
         )
-    if token is None or (token.expires_at is not None and token.expires_at <= timezone.now()):
+    if token is None or (
+        token.expires_at is not None and token.expires_at <= timezone.now()
+    ):
         raise NotAuthenticatedError("The token is not valid.")
     if slug is not None and slug != token.organisation.slug:
-        raise NotAllowedError("This token belongs to another organisation.", field="organisation")
+        raise NotAllowedError(
+            "This token belongs to another organisation.", field="organisation"
+        )
     try:
         return principal_for(token.user_id, token.organisation.slug)
     except NotAllowedError as error:
-        raise NotAuthenticatedError("The token's owner may no longer sign in.") from error
+        raise NotAuthenticatedError(
+            "The token's owner may no longer sign in."
+        ) from error
 
 
 def user_from_session(session_key: str | None) -> User:
@@ -96,12 +108,51 @@ def user_from_session(session_key: str | None) -> User:
     if not session_key:
         raise NotAuthenticatedError
     session = SessionStore(session_key).load()
-    user = User.objects.filter(pk=session.get(SESSION_KEY), is_active=True).first() if session else None
-    if user is None or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+    user = (
+        User.objects.filter(pk=session.get(SESSION_KEY), is_active=True).first()
+        if session
+        else None
+    )
+    if (
+        user is None
+        or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS
+    ):
         raise NotAuthenticatedError
-    if not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
+    if not constant_time_compare(
+        session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
+    ):
         raise NotAuthenticatedError
     return user
+
+
+def provider_for(provider_id: str) -> IdentityProvider | None:
+    """The enabled provider of that name, of an active organisation whose people may sign in."""
+    return _enabled_provider(provider_id=provider_id)
+
+
+def provider_for_email(email: str) -> IdentityProvider | None:
+    """The provider that speaks for the address's domain. Says nothing about the person."""
+    domain = domain_of(email)
+    return _enabled_provider(email_domain__iexact=domain) if domain else None
+
+
+def _enabled_provider(**which: str) -> IdentityProvider | None:
+    with system("accounts: through which provider a person signs in"):
+        rows = IdentityProvider.objects.select_related("organisation").filter(
+            **which, enabled=True, organisation__status=Organisation.Status.ACTIVE
+        )
+        found: IdentityProvider | None = (
+            rows.exclude(organisation__kind=Organisation.Kind.CANARY)
+            .order_by("created_at", "id")
+            .first()
+        )
+    return found
+
+
+def domain_of(email: str) -> str:
+    """What stands behind the last @, in lower case; empty when there is no address."""
+    local, at, domain = email.strip().rpartition("@")
+    return domain.lower() if local and at else ""
 
 
 def digest(secret: str) -> str:

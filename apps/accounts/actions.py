@@ -10,28 +10,79 @@ from django.utils import timezone
 
 from apps.accounts.access import digest
 from apps.accounts.events import MembershipChanged
-from apps.accounts.models import Identity, IdentityProvider, Membership, Organisation, Token, User
+from apps.accounts.models import (
+    Identity,
+    IdentityProvider,
+    Membership,
+    Organisation,
+    Token,
+    User,
+)
+from apps.accounts.plans import Tier
 from apps.core.actors import Actor
-from apps.core.errors import InvalidInputError
+from apps.core.errors import ConflictError, InvalidInputError
 from apps.core.events import publish
 
 TOKEN_BYTES = 32
 
 
-def add_member(*, actor: Actor, organisation: Organisation, user: User, role: str) -> Membership:
+def create_person(
+    *, actor: Actor, email: str, name: str, password: str | None = None
+) -> User:
+    """Make an account; without a password it can only sign in through a provider."""
+    return User.objects.create_user(email, password, name=name)
+
+
+def create_platform_admin(
+    *, actor: Actor, email: str, name: str, password: str
+) -> User:
+    """Make Netra's own organisation, where it is missing, and its first operator."""
+    if User.objects.filter(is_superuser=True).exists():
+        raise ConflictError(
+            "There is a platform admin already.",
+            fix="Sign in as that person and add others in the admin.",
+        )
+    platform, _ = Organisation.objects.get_or_create(
+        kind=Organisation.Kind.PLATFORM,
+        defaults={"slug": "netra", "name": "Netra", "tier": Tier.PLATFORM},
+    )
+    user = User.objects.create_superuser(email, password, name=name)
+    add_member(
+        actor=actor, organisation=platform, user=user, role=Membership.Role.OWNER
+    )
+    return user
+
+
+def add_member(
+    *, actor: Actor, organisation: Organisation, user: User, role: str
+) -> Membership:
     """Give a person a place in an organisation; an existing place keeps its role."""
     if role not in Membership.Role.values:
-        raise InvalidInputError(f"{role!r} is not a role.", field="role", fix="Use owner, admin, member or viewer.")
+        raise InvalidInputError(
+            f"{role!r} is not a role.",
+            field="role",
+            fix="Use owner, admin, member or viewer.",
+        )
     membership, created = Membership.objects.get_or_create(
         organisation=organisation, user=user, defaults={"role": role}
     )
     if created:
-        publish(MembershipChanged(organisation_id=organisation.pk, user_id=user.pk, role=role))
+        publish(
+            MembershipChanged(
+                organisation_id=organisation.pk, user_id=user.pk, role=role
+            )
+        )
     return membership
 
 
 def link_identity(
-    *, actor: Actor, provider: IdentityProvider, user: User, sub: str, email: str, now: datetime | None = None
+    *,
+    actor: Actor,
+    provider: IdentityProvider,
+    user: User,
+    sub: str,
+    email: str,
+    now: datetime | None = None,
 ) -> Identity:
     """Remember that `sub` at `provider` is this user; a second sign-in only refreshes it."""
     now = now or timezone.now()
@@ -52,7 +103,12 @@ def link_identity(
 
 
 def create_token(
-    *, actor: Actor, user: User, organisation_id: UUID, name: str = "API", lifetime: timedelta | None = None
+    *,
+    actor: Actor,
+    user: User,
+    organisation_id: UUID,
+    name: str = "API",
+    lifetime: timedelta | None = None,
 ) -> str:
     """Make a bearer token and return its secret, which is shown once and never stored."""
     secret = "ntr_" + secrets.token_urlsafe(TOKEN_BYTES)
@@ -69,6 +125,13 @@ def create_token(
     return secret
 
 
+def note_token_use(*, secret: str) -> None:
+    """Remember when a token was used last."""
+    Token.objects.filter(digest=digest(secret)).update(last_used_at=timezone.now())
+
+
 def revoke_token(*, actor: Actor, token: Token) -> None:
     """Make a token useless from now on."""
-    Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+    Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(
+        revoked_at=timezone.now()
+    )

@@ -1,14 +1,137 @@
-"""allauth's override points."""
+"""allauth's override points: sign-up is closed, providers are our rows, admission has the rules.
+
+The place for a hardened provider class (nonce, signature, exact issuer) is `SocialAdapter.list_apps`
+and the setting SOCIALACCOUNT_PROVIDERS; for enforced company sign-in it is `AccountAdapter.pre_login`.
+"""
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin
+from django.http import HttpRequest
+
+from apps.accounts import access, admission, refusals
+from apps.accounts.admission import Claims, SignInRefusedError
+from apps.accounts.models import IdentityProvider, User
+from apps.core.database import write_now
+from apps.core.tenancy import tenant
+
+PROTOCOL = "openid_connect"
 
 
-class AccountAdapter(DefaultAccountAdapter):
-    pass
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
+    """Accounts are made by operators and by providers, never by sign-up."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        return "/"
 
 
-class SocialAdapter(DefaultSocialAccountAdapter):
-    pass
+class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth ships no types
+    """Signing in through an organisation's own provider."""
+
+    def list_apps(
+        self,
+        request: HttpRequest,
+        provider: str | None = None,
+        client_id: str | None = None,
+    ) -> list[SocialApp]:
+        # Without a name it would be the list of our customers.
+        if provider is None or provider == PROTOCOL:
+            return []
+        row = access.provider_for(provider)
+        if row is None or (client_id and client_id != row.client_id):
+            return []
+        return [_app(row)]
+
+    def is_open_for_signup(
+        self, request: HttpRequest, sociallogin: SocialLogin
+    ) -> bool:
+        return False
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Let admission decide; from here on allauth sees an existing person or nobody."""
+        provider = access.provider_for(sociallogin.account.provider)
+        if provider is None:
+            _refuse(request, None, _gone())
+        try:
+            user = write_now(
+                tenant(provider.organisation_id),
+                lambda: admission.admit(provider, _claims(sociallogin)),
+            )
+            _bind(request, sociallogin, user)
+        except SignInRefusedError as error:
+            _refuse(request, provider, error)
+
+
+def _app(row: IdentityProvider) -> SocialApp:
+    return SocialApp(
+        provider=PROTOCOL,
+        provider_id=row.provider_id,
+        name=row.name,
+        client_id=row.client_id,
+        secret=row.secret,
+        settings={
+            "server_url": row.issuer,
+            "issuer": row.issuer,
+            "uid_field": "sub",
+            "oauth_pkce_enabled": True,
+            "hidden": True,
+        },
+    )
+
+
+def _claims(login: SocialLogin) -> Claims:
+    told: dict[str, Any] = login.account.get_provider_account().get_user_data() or {}
+    return Claims(
+        sub=login.account.uid,
+        emails=tuple(address.email for address in login.email_addresses),
+        name=str(told.get("name") or ""),
+        unverified=told.get("email_verified") is False,
+    )
+
+
+def _bind(request: HttpRequest, login: SocialLogin, user: User) -> None:
+    """Tell allauth who it is; its own record of the identity must agree with ours."""
+    if login.state.get("process") == "connect":
+        raise SignInRefusedError(
+            "An account cannot be joined with another company's sign-in.",
+            rule="no_joining",
+            fix="Sign out first, then sign in through your company.",
+        )
+    account = SocialAccount.objects.filter(
+        provider=login.account.provider, uid=login.account.uid
+    ).first()
+    if account is None:
+        login.connect(request, user)
+    elif account.user_id != user.pk:
+        raise SignInRefusedError(
+            "This sign-in is recorded for another account.",
+            rule="one_account_per_identity",
+            fix="Tell support; they can see both records.",
+        )
+
+
+def _gone() -> SignInRefusedError:
+    return SignInRefusedError(
+        "This company's sign-in is switched off.",
+        rule="provider_enabled",
+        fix="Ask an owner of your organisation.",
+    )
+
+
+def _refuse(
+    request: HttpRequest, provider: IdentityProvider | None, error: SignInRefusedError
+) -> NoReturn:
+    receipt_id = (
+        refusals.sign_in_receipt(provider, error, rule=error.rule) if provider else None
+    )
+    raise ImmediateHttpResponse(
+        refusals.page(request, error, receipt_id=receipt_id)
+    ) from error

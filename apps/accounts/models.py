@@ -5,27 +5,42 @@ from __future__ import annotations
 import uuid
 from typing import Any, ClassVar
 
-from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.auth.models import (
+    AbstractBaseUser,
+    BaseUserManager,
+    PermissionsMixin,
+)
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower
 
 from apps.accounts.plans import PLANS, Plan, Tier
 from apps.core.fields import EncryptedTextField
-from apps.core.tenancy import TenantModel
+from apps.core.tenancy import TenantModel, system
+
+PUBLIC_MAIL_DOMAINS = frozenset(
+    "gmail.com googlemail.com outlook.com hotmail.com live.com yahoo.com icloud.com proton.me gmx.net aol.com".split()
+)
 
 
 class UserManager(BaseUserManager["User"]):
     """Makes users from an e-mail address; Django's commands need it."""
 
-    def create_user(self, email: str, password: str | None = None, **extra: Any) -> User:
+    def create_user(
+        self, email: str, password: str | None = None, **extra: Any
+    ) -> User:
         user = self.model(email=self.normalize_email(email).lower(), **extra)
         user.set_password(password)
         user.full_clean(exclude=["password"])
         user.save(using=self._db)
         return user
 
-    def create_superuser(self, email: str, password: str | None = None, **extra: Any) -> User:
-        return self.create_user(email, password, is_staff=True, is_superuser=True, **extra)
+    def create_superuser(
+        self, email: str, password: str | None = None, **extra: Any
+    ) -> User:
+        return self.create_user(
+            email, password, is_staff=True, is_superuser=True, **extra
+        )
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -47,8 +62,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         ordering = ["email"]
         constraints = [
-            models.UniqueConstraint(Lower("email"), name="accounts_user_email_unique_any_case"),
-            models.CheckConstraint(condition=~models.Q(email=""), name="accounts_user_email_present"),
+            models.UniqueConstraint(
+                Lower("email"), name="accounts_user_email_unique_any_case"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(email=""), name="accounts_user_email_present"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -77,22 +96,33 @@ class Organisation(models.Model):
     slug = models.SlugField(max_length=63, unique=True)
     name = models.CharField(max_length=150)
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.CUSTOMER)
-    tier = models.CharField(max_length=16, choices=[(tier.value, tier.value) for tier in Tier], default=Tier.FREE)
+    tier = models.CharField(
+        max_length=16,
+        choices=[(tier.value, tier.value) for tier in Tier],
+        default=Tier.FREE,
+    )
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(condition=models.Q(tier__in=[t.value for t in Tier]), name="accounts_organisation_tier_known"),
             models.CheckConstraint(
-                condition=models.Q(status__in=["active", "suspended"]), name="accounts_organisation_status_known"
+                condition=models.Q(tier__in=[t.value for t in Tier]),
+                name="accounts_organisation_tier_known",
             ),
             models.CheckConstraint(
-                condition=models.Q(kind__in=["customer", "platform", "canary"]), name="accounts_organisation_kind_known"
+                condition=models.Q(status__in=["active", "suspended"]),
+                name="accounts_organisation_status_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["customer", "platform", "canary"]),
+                name="accounts_organisation_kind_known",
             ),
             models.UniqueConstraint(
-                fields=["kind"], condition=models.Q(kind="platform"), name="accounts_organisation_one_platform"
+                fields=["kind"],
+                condition=models.Q(kind="platform"),
+                name="accounts_organisation_one_platform",
             ),
         ]
 
@@ -120,9 +150,13 @@ class Membership(TenantModel):
     class Meta(TenantModel.Meta):
         ordering = ["created_at"]
         constraints = [
-            models.UniqueConstraint(fields=["organisation", "user"], name="accounts_membership_once_per_person"),
+            models.UniqueConstraint(
+                fields=["organisation", "user"],
+                name="accounts_membership_once_per_person",
+            ),
             models.CheckConstraint(
-                condition=models.Q(role__in=["owner", "admin", "member", "viewer"]), name="accounts_membership_role_known"
+                condition=models.Q(role__in=["owner", "admin", "member", "viewer"]),
+                name="accounts_membership_role_known",
             ),
         ]
 
@@ -139,9 +173,15 @@ class IdentityProvider(TenantModel):
     client_id = models.CharField(max_length=200)
     secret = EncryptedTextField(blank=True)
     enabled = models.BooleanField(default=True)
-    creates_members = models.BooleanField(default=True, help_text="A first sign-in makes a membership.")
-    default_role = models.CharField(max_length=16, choices=Membership.Role, default=Membership.Role.MEMBER)
-    email_domain = models.CharField(max_length=253, help_text="The one domain whose addresses it may assert.")
+    creates_members = models.BooleanField(
+        default=True, help_text="A first sign-in makes a membership."
+    )
+    default_role = models.CharField(
+        max_length=16, choices=Membership.Role, default=Membership.Role.MEMBER
+    )
+    email_domain = models.CharField(
+        max_length=253, help_text="The one domain whose addresses it may assert."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta(TenantModel.Meta):
@@ -151,12 +191,37 @@ class IdentityProvider(TenantModel):
                 condition=models.Q(default_role__in=["admin", "member", "viewer"]),
                 name="accounts_provider_never_makes_owners",
             ),
-            models.CheckConstraint(condition=~models.Q(email_domain=""), name="accounts_provider_domain_present"),
-            models.UniqueConstraint(fields=["organisation", "issuer", "client_id"], name="accounts_provider_once_per_issuer"),
+            models.CheckConstraint(
+                condition=~models.Q(email_domain=""),
+                name="accounts_provider_domain_present",
+            ),
+            models.UniqueConstraint(
+                fields=["organisation", "issuer", "client_id"],
+                name="accounts_provider_once_per_issuer",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        self.email_domain = self.email_domain.strip().lower().removeprefix("@")
+        if self.email_domain in PUBLIC_MAIL_DOMAINS:
+            raise ValidationError(
+                {
+                    "email_domain": "Anybody can have an address there; name a domain of the company's own."
+                }
+            )
+        with system("accounts: whether another organisation speaks for a domain"):
+            others = IdentityProvider.objects.filter(
+                email_domain__iexact=self.email_domain
+            )
+            if others.exclude(organisation_id=self.organisation_id).exists():
+                raise ValidationError(
+                    {
+                        "email_domain": "Another organisation's provider speaks for this domain."
+                    }
+                )
 
 
 class Identity(TenantModel):
@@ -167,7 +232,9 @@ class Identity(TenantModel):
         SUSPENDED = "suspended", "Suspended"
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="identities")
-    provider = models.ForeignKey(IdentityProvider, on_delete=models.PROTECT, related_name="identities")
+    provider = models.ForeignKey(
+        IdentityProvider, on_delete=models.PROTECT, related_name="identities"
+    )
     sub = models.CharField(max_length=191)
     email = models.EmailField(help_text="As the provider asserted it last.")
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
@@ -178,9 +245,16 @@ class Identity(TenantModel):
         verbose_name_plural = "identities"
         ordering = ["-linked_at"]
         constraints = [
-            models.UniqueConstraint(fields=["provider", "sub"], name="accounts_identity_one_person_per_sub"),
-            models.CheckConstraint(condition=models.Q(status__in=["active", "suspended"]), name="accounts_identity_status_known"),
-            models.CheckConstraint(condition=~models.Q(sub=""), name="accounts_identity_sub_present"),
+            models.UniqueConstraint(
+                fields=["provider", "sub"], name="accounts_identity_one_person_per_sub"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "suspended"]),
+                name="accounts_identity_status_known",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(sub=""), name="accounts_identity_sub_present"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -202,7 +276,9 @@ class Token(TenantModel):
     class Meta(TenantModel.Meta):
         ordering = ["-created_at"]
         constraints = [
-            models.CheckConstraint(condition=~models.Q(digest=""), name="accounts_token_digest_present"),
+            models.CheckConstraint(
+                condition=~models.Q(digest=""), name="accounts_token_digest_present"
+            ),
         ]
 
     def __str__(self) -> str:

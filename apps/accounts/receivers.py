@@ -1,3 +1,42 @@
-"""What accounts hear."""
+"""What accounts hear: saved users and finished sign-ins."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.account.signals import user_logged_in
+from allauth.socialaccount.models import SocialLogin
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from apps.accounts import access
+from apps.accounts.models import User
+
+
+@receiver(post_save, sender=User, dispatch_uid="accounts.vouch_for_address")
+def vouch_for_address(
+    instance: User, *, raw: bool, update_fields: Collection[str] | None, **_: Any
+) -> None:
+    """Keep exactly one address for allauth: operators and providers vouch for it, sign-up is closed."""
+    if raw or (update_fields is not None and "email" not in update_fields):
+        return
+    EmailAddress.objects.filter(user=instance).exclude(email=instance.email).delete()
+    EmailAddress.objects.update_or_create(
+        user=instance,
+        email=instance.email,
+        defaults={"verified": True, "primary": True},
+    )
+
+
+@receiver(user_logged_in, dispatch_uid="accounts.choose_organisation")
+def choose_organisation(
+    request: HttpRequest, sociallogin: SocialLogin | None = None, **_: Any
+) -> None:
+    """Who signs in through a company's provider starts in that company."""
+    if sociallogin is not None and (
+        row := access.provider_for(sociallogin.account.provider)
+    ):
+        request.session["organisation"] = row.organisation.slug

@@ -14,15 +14,23 @@ class Agent(TenantModel):
     name = models.SlugField(max_length=64)
     title = models.CharField(max_length=100)
     description = models.CharField(max_length=300, blank=True)
-    model = models.CharField(max_length=128, blank=True, help_text="A pydantic-ai model name; empty = NETRA_MODEL.")
+    model = models.CharField(
+        max_length=128,
+        blank=True,
+        help_text="A pydantic-ai model name; empty = NETRA_MODEL.",
+    )
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta(TenantModel.Meta):
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(fields=["organisation", "name"], name="agents_agent_name_once"),
-            models.CheckConstraint(condition=~Q(name=""), name="agents_agent_name_present"),
+            models.UniqueConstraint(
+                fields=["organisation", "name"], name="agents_agent_name_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(name=""), name="agents_agent_name_present"
+            ),
         ]
 
     def __str__(self) -> str:

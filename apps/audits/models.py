@@ -32,15 +32,23 @@ class Receipt(models.Model):
     class Meta:
         base_manager_name = "objects"
         constraints = [
-            models.CheckConstraint(condition=~models.Q(code=""), name="audits_receipt_code_present"),
-            models.CheckConstraint(condition=models.Q(count__gte=1), name="audits_receipt_count_positive"),
             models.CheckConstraint(
-                condition=models.Q(last_at__gte=models.F("created_at")), name="audits_receipt_last_not_before_first"
+                condition=~models.Q(code=""), name="audits_receipt_code_present"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(count__gte=1), name="audits_receipt_count_positive"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(last_at__gte=models.F("created_at")),
+                name="audits_receipt_last_not_before_first",
             ),
         ]
         indexes = [
             # receipts.record: the same refusal of the same person within the last minute
-            models.Index(fields=["organisation_id", "user_id", "code", "last_at"], name="audits_receipt_repeat"),
+            models.Index(
+                fields=["organisation_id", "user_id", "code", "last_at"],
+                name="audits_receipt_repeat",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -34,9 +34,19 @@ class Refusal:
 
     @classmethod
     def of(
-        cls, error: NetraError, *, organisation_id: UUID, user_id: UUID | None, rule: str, correlation_id: str = ""
+        cls,
+        error: NetraError,
+        *,
+        organisation_id: UUID,
+        user_id: UUID | None,
+        rule: str,
+        correlation_id: str = "",
     ) -> Refusal:
-        lifts = timezone.now() + timedelta(seconds=error.retry_after) if error.retry_after else None
+        lifts = (
+            timezone.now() + timedelta(seconds=error.retry_after)
+            if error.retry_after
+            else None
+        )
         return cls(
             organisation_id=organisation_id,
             user_id=user_id,

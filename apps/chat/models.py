@@ -14,7 +14,9 @@ from apps.core.tenancy import TenantModel
 class Thread(TenantModel):
     """One conversation of one person."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
     title = models.CharField(max_length=120, blank=True)
     archived = models.BooleanField(default=False)
     created_at = models.DateTimeField()
@@ -24,7 +26,10 @@ class Thread(TenantModel):
         ordering = ["-updated_at"]
         indexes = [
             # queries.threads_of: a person's newest threads
-            models.Index(fields=["organisation", "user", "-updated_at"], name="chat_threads_of_person"),
+            models.Index(
+                fields=["organisation", "user", "-updated_at"],
+                name="chat_threads_of_person",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -38,24 +43,38 @@ class Message(TenantModel):
         USER = "user", "User"
         ASSISTANT = "assistant", "Assistant"
 
-    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="messages")
+    thread = models.ForeignKey(
+        Thread, on_delete=models.CASCADE, related_name="messages"
+    )
     role = models.CharField(max_length=16, choices=Role)
     text = models.TextField()
     client_id = models.CharField(max_length=128, blank=True)
     agent = models.CharField(max_length=64, blank=True)
     execution_id = models.UUIDField(null=True)
-    partial = models.BooleanField(default=False, help_text="The agent did not finish it.")
+    partial = models.BooleanField(
+        default=False, help_text="The agent did not finish it."
+    )
     created_at = models.DateTimeField()
 
     class Meta(TenantModel.Meta):
         ordering = ["created_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["execution_id"], condition=Q(role="assistant"), name="chat_message_one_reply_per_execution"
+                fields=["execution_id"],
+                condition=Q(role="assistant"),
+                name="chat_message_one_reply_per_execution",
             ),
-            models.CheckConstraint(condition=Q(role__in=["user", "assistant"]), name="chat_message_role_known"),
-            models.CheckConstraint(condition=~Q(text=""), name="chat_message_text_present"),
-            models.CheckConstraint(condition=Q(partial=False) | Q(role="assistant"), name="chat_message_only_replies_partial"),
+            models.CheckConstraint(
+                condition=Q(role__in=["user", "assistant"]),
+                name="chat_message_role_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(text=""), name="chat_message_text_present"
+            ),
+            models.CheckConstraint(
+                condition=Q(partial=False) | Q(role="assistant"),
+                name="chat_message_only_replies_partial",
+            ),
         ]
         indexes = [
             # queries.history: the newest messages of a thread
@@ -70,7 +89,9 @@ class IdempotencyKey(TenantModel):
     """The answer that was given to a client's message id, kept seven days."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
     key = models.CharField(max_length=128)
     body_digest = models.CharField(max_length=64)
     answer = models.JSONField()
@@ -78,7 +99,9 @@ class IdempotencyKey(TenantModel):
 
     class Meta(TenantModel.Meta):
         constraints = [
-            models.UniqueConstraint(fields=["organisation", "user", "key"], name="chat_key_once_per_person"),
+            models.UniqueConstraint(
+                fields=["organisation", "user", "key"], name="chat_key_once_per_person"
+            ),
             models.CheckConstraint(condition=~Q(key=""), name="chat_key_present"),
         ]
         indexes = [

@@ -8,6 +8,8 @@ from uuid import UUID
 
 
 class ActorKind(StrEnum):
+    """In which capacity someone acts."""
+
     USER = "user"  # a member of an organisation
     STAFF = "staff"  # support, through the admin
     SYSTEM = "system"  # sweeper, runner, commands

@@ -100,7 +100,9 @@ class _Writer(threading.Thread):
         try:
             self._waiting.put_nowait(unit)
         except queue.Full:
-            raise UnavailableError("Too many writes are waiting.", retry_after=2) from None
+            raise UnavailableError(
+                "Too many writes are waiting.", retry_after=2
+            ) from None
 
     def close(self) -> None:
         self._waiting.put(None)
@@ -117,17 +119,31 @@ class _Writer(threading.Thread):
                 group.append(following)
             self._commit(group)
         connection.close()
+        self._refuse_rest()
+
+    def _refuse_rest(self) -> None:
+        while not self._waiting.empty():
+            if (unit := self._waiting.get()) is not None:
+                unit.settle(None, UnavailableError("Netra is shutting down."))
 
     def _commit(self, group: list[_Unit]) -> None:
         try:
             _run_together(group)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - each unit gets its own answer below
             # The shared commit failed, so nothing of it is there: each unit tries alone.
-            log.warning("a group commit failed: %s", error, extra={"action": "database.group_failed"})
+            log.warning(
+                "a group commit failed: %s",
+                error,
+                extra={"action": "database.group_failed"},
+            )
             for unit in group:
                 _run_alone(unit)
         for unit in group:
             unit.settle(unit.result, unit.error)
+
+
+class _SharedTransactionLostError(Exception):
+    """The database gave up a transaction that several units shared."""
 
 
 def _run_together(group: list[_Unit]) -> None:
@@ -137,7 +153,15 @@ def _run_together(group: list[_Unit]) -> None:
     with transaction.atomic():
         for unit in group:
             _run_in_savepoint(unit)
-    again = [unit for unit in group if isinstance(unit.error, DatabaseError) and is_transient(unit.error)]
+        if transaction.get_rollback():
+            # A unit broke the shared transaction (SQLite rolls it back by itself when the disk
+            # is full): what the others wrote before it is gone, although they saw no error.
+            raise _SharedTransactionLostError("the shared transaction was rolled back")
+    again = [
+        unit
+        for unit in group
+        if isinstance(unit.error, DatabaseError) and is_transient(unit.error)
+    ]
     for unit in again:
         _run_alone(unit)
 
@@ -228,11 +252,18 @@ def _on_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
     # group and answers keep their order with the hints of the same commit.
     if hub.loop is loop:
         hub.run_on_loop(call)
-    elif not loop.is_closed():
+        return
+    try:
         loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        log.info(
+            "nobody waits for an answer any more", extra={"action": "database.late"}
+        )
 
 
-def _resolve(future: asyncio.Future[Result], result: Result, error: BaseException | None) -> None:
+def _resolve(
+    future: asyncio.Future[Result], result: Result, error: BaseException | None
+) -> None:
     if future.cancelled():
         return
     if error is not None:
@@ -255,7 +286,7 @@ def _pools() -> _Pools:
 
 def close() -> None:
     """End the threads and their connections (at the end of the process, and in tests)."""
-    global _current  # noqa: PLW0603 - see above
+    global _current
     with _lock:
         pools, _current = _current, None
     if pools is not None:

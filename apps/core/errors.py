@@ -32,7 +32,9 @@ class NetraError(Exception):
         values: Mapping[str, object] | None = None,
         retry_after: float | None = None,
     ) -> None:
-        self.message = message or (type(self).__doc__ or self.code).strip().splitlines()[0]
+        self.message = (
+            message or (type(self).__doc__ or self.code).strip().splitlines()[0]
+        )
         self.field = field
         self.fix = fix or type(self).fix
         self.values = dict(values or {})

@@ -20,7 +20,9 @@ _receivers: dict[type, list[Listener]] = defaultdict(list)
 _projectors: dict[type, list[Listener]] = defaultdict(list)
 
 
-def receiver(event_type: type[Event]) -> Callable[[Callable[[Event], None]], Callable[[Event], None]]:
+def receiver(
+    event_type: type[Event],
+) -> Callable[[Callable[[Event], None]], Callable[[Event], None]]:
     """Register a function that is rung after each commit that announced `event_type`."""
 
     def register(listener: Callable[[Event], None]) -> Callable[[Event], None]:
@@ -31,7 +33,9 @@ def receiver(event_type: type[Event]) -> Callable[[Callable[[Event], None]], Cal
     return register
 
 
-def projector(event_type: type[Event]) -> Callable[[Callable[[Event], None]], Callable[[Event], None]]:
+def projector(
+    event_type: type[Event],
+) -> Callable[[Callable[[Event], None]], Callable[[Event], None]]:
     """Register a function that writes one row inside the transaction that announces."""
 
     def register(listener: Callable[[Event], None]) -> Callable[[Event], None]:
@@ -54,7 +58,9 @@ def wiring() -> dict[str, dict[str, list[str]]]:
     """The table event → listeners by dotted name, for the architecture test and the docs."""
     return {
         kind: {
-            event_type.__name__: sorted(f"{fn.__module__}.{fn.__name__}" for fn in listeners)
+            event_type.__name__: sorted(
+                f"{fn.__module__}.{fn.__name__}" for fn in listeners
+            )
             for event_type, listeners in table.items()
             if listeners
         }

@@ -34,9 +34,13 @@ def unseal(stored: str, *, context: str) -> str:
     name, _, body = stored.partition(":")
     try:
         raw = base64.b64decode(body, validate=True)
-        return _cipher(name).decrypt(raw[:NONCE], raw[NONCE:], context.encode()).decode()
+        return (
+            _cipher(name).decrypt(raw[:NONCE], raw[NONCE:], context.encode()).decode()
+        )
     except (InvalidTag, ValueError) as error:
-        raise SealedValueError(f"the secret in {context} cannot be opened with key {name!r}") from error
+        raise SealedValueError(
+            f"the secret in {context} cannot be opened with key {name!r}"
+        ) from error
 
 
 @lru_cache(maxsize=16)
@@ -53,7 +57,7 @@ else:
 class EncryptedTextField(PlainTextField):
     """Text that is encrypted in the database and plain in Python."""
 
-    def from_db_value(self, value: str | None, expression: object, connection: object) -> str | None:
+    def from_db_value(self, value: str | None, *_: object) -> str | None:
         return unseal(value, context=self._context) if value else value
 
     def get_prep_value(self, value: Any) -> Any:

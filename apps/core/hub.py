@@ -93,7 +93,9 @@ class Hub:
             try:
                 call()
             except Exception:
-                log.exception("a hub watcher failed", extra={"action": "hub.watcher_failed"})
+                log.exception(
+                    "a hub watcher failed", extra={"action": "hub.watcher_failed"}
+                )
 
     def _tell(self, topic: str, message: object) -> None:
         for watcher in tuple(self._watchers.get(topic, ())):

@@ -37,7 +37,9 @@ class KeyStore:
         try:
             return (self.folder / name).read_bytes().strip()
         except OSError as error:
-            raise KeyStoreError(f"cannot read the key {name!r}: {error.strerror}") from error
+            raise KeyStoreError(
+                f"cannot read the key {name!r}: {error.strerror}"
+            ) from error
 
     def newest(self, purpose: str) -> str:
         """The name of the newest key of `purpose`, for example 'fields-2'."""
@@ -53,10 +55,14 @@ class KeyStore:
     def _create(self, name: str) -> None:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(
+                self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600
+            )
         except FileExistsError:
             return
         except OSError as error:
-            raise KeyStoreError(f"cannot make the key {name!r} in {self.folder}: {error.strerror}") from error
+            raise KeyStoreError(
+                f"cannot make the key {name!r} in {self.folder}: {error.strerror}"
+            ) from error
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))

@@ -19,7 +19,7 @@ def insert(model: type[models.Model], rows: Sequence[Row]) -> None:
     if not rows:
         return
     statement, fields = _insert_statement(model, len(rows), connection.vendor)
-    values: list[object] = []
+    values: list[Any] = []
     for row in rows:
         if "organisation_id" not in row:
             raise ValueError(f"a row of {model.__name__} must name its organisation")
@@ -54,21 +54,27 @@ def swap(
         parameters += [_prepared(fields[name], value) for value in options]
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cursor.rowcount == 1
+        changed: int = cursor.rowcount
+    return changed == 1
 
 
-def advance(model: type[models.Model], *, where: Row, column: str, by: int) -> int | None:
+def advance(
+    model: type[models.Model], *, where: Row, column: str, by: int
+) -> int | None:
     """Add `by` to a counter column and return its new value; None when there is no such row."""
     if "organisation_id" not in where:
         raise ValueError(f"a change of {model.__name__} must name its organisation")
     fields = _fields(model)
-    quote = connection.ops.quote_name
-    target = quote(fields[column].column)
-    tests = " AND ".join(f"{quote(fields[name].column)} = %s" for name in where)
-    table = quote(model._meta.db_table)
-    statement = f"UPDATE {table} SET {target} = {target} + %s WHERE {tests} RETURNING {target}"  # noqa: S608
+    target = _column(fields[column])
+    tests = " AND ".join(f"{_column(fields[name])} = %s" for name in where)
+    table = connection.ops.quote_name(model._meta.db_table)
+    statement = (
+        f"UPDATE {table} SET {target} = {target} + %s WHERE {tests} RETURNING {target}"  # noqa: S608
+    )
     with connection.cursor() as cursor:
-        cursor.execute(statement, [by, *(_prepared(fields[n], v) for n, v in where.items())])
+        cursor.execute(
+            statement, [by, *(_prepared(fields[n], v) for n, v in where.items())]
+        )
         row = cursor.fetchone()
     return None if row is None else int(row[0])
 
@@ -80,34 +86,42 @@ def _fields(model: type[models.Model]) -> dict[str, models.Field[Any, Any]]:
 
 @lru_cache(maxsize=256)
 def _insert_statement(
-    model: type[models.Model], rows: int, vendor: str
+    model: type[models.Model], rows: int, _vendor: str
 ) -> tuple[str, tuple[models.Field[Any, Any], ...]]:
     fields = tuple(_fields(model).values())
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(_column(field) for field in fields)
     one = "(" + ", ".join(["%s"] * len(fields)) + ")"
-    table = quote(model._meta.db_table)
+    table = connection.ops.quote_name(model._meta.db_table)
     return f"INSERT INTO {table} ({columns}) VALUES {', '.join([one] * rows)}", fields  # noqa: S608
 
 
-Shape = tuple[tuple[str, ...], tuple[tuple[str, bool], ...], tuple[tuple[str, int], ...]]
+Shape = tuple[
+    tuple[str, ...], tuple[tuple[str, bool], ...], tuple[tuple[str, int], ...]
+]
 
 
 @lru_cache(maxsize=256)
-def _update_statement(model: type[models.Model], shape: Shape, vendor: str) -> str:
+def _update_statement(model: type[models.Model], shape: Shape, _vendor: str) -> str:
     values, where, lists = shape
-    quote = connection.ops.quote_name
     fields = _fields(model)
 
     def column(name: str) -> str:
-        return quote(fields[name].column)
+        return _column(fields[name])
 
     sets = ", ".join(f"{column(name)} = %s" for name in values)
-    tests = [f"{column(n)} IS NULL" if null else f"{column(n)} = %s" for n, null in where]
-    tests += [f"{column(name)} IN ({', '.join(['%s'] * count)})" for name, count in lists]
-    table = quote(model._meta.db_table)
+    tests = [
+        f"{column(n)} IS NULL" if null else f"{column(n)} = %s" for n, null in where
+    ]
+    tests += [
+        f"{column(name)} IN ({', '.join(['%s'] * count)})" for name, count in lists
+    ]
+    table = connection.ops.quote_name(model._meta.db_table)
     return f"UPDATE {table} SET {sets} WHERE {' AND '.join(tests)}"  # noqa: S608
 
 
-def _prepared(field: models.Field[Any, Any], value: object) -> object:
+def _column(field: models.Field[Any, Any]) -> str:
+    return connection.ops.quote_name(str(field.column))
+
+
+def _prepared(field: models.Field[Any, Any], value: object) -> Any:
     return field.get_db_prep_save(value, connection)

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.db import models
@@ -20,6 +20,8 @@ from django_scopes import ScopedManager, scope, scopes_disabled
 
 
 class ScopeKind(StrEnum):
+    """How far a scope reaches."""
+
     TENANT = "tenant"
     STAFF = "staff"
     SYSTEM = "system"
@@ -44,7 +46,7 @@ class Scope:
     user_id: UUID | None = None
     reason: str = ""
 
-    def __enter__(self) -> Scope:
+    def __enter__(self) -> Self:
         manager: AbstractContextManager[Any] = (
             scope(organisation=self.organisation_id)
             if self.kind is ScopeKind.TENANT

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -15,7 +16,11 @@ from django.utils import timezone
 from apps.core import sql
 from apps.core.actors import Actor
 from apps.core.events import publish
-from apps.executions.errors import IllegalPhaseError, IllegalTransitionError, LeaseLostError
+from apps.executions.errors import (
+    IllegalPhaseError,
+    IllegalTransitionError,
+    LeaseLostError,
+)
 from apps.executions.events import ExecutionCancelRequested, ExecutionQueued
 from apps.executions.journal import Draft
 from apps.executions.models import Attempt, Content, Execution, PhaseEntry, Transition
@@ -40,41 +45,34 @@ refused_moves: Counter[tuple[str, str]] = Counter()
 S = ExecutionState
 
 
-def queue(*, actor: Actor, order: Order, now: datetime | None = None) -> Standing:
-    """Write a pending execution with its content and first transition; ring `ExecutionQueued`."""
+def queue(
+    *, actor: Actor, order: Order, now: datetime | None = None, ring: bool = True
+) -> Standing:
+    """Write a pending execution with its content and first transition.
+
+    Rings `ExecutionQueued` unless the caller claims it in the same unit.
+    """
     now = now or timezone.now()
-    standing = Standing(
-        id=order.id,
-        organisation_id=order.organisation_id,
-        user_id=order.user_id,
-        stream_id=order.stream_id,
-        runner=order.runner,
-        agent=order.agent,
-        tier=order.tier,
-        reply_id=order.reply_id,
-        timeout_seconds=order.timeout_seconds,
-        state=S.PENDING,
-        max_attempts=order.max_attempts,
-    )
+    standing = Standing.ordered(order)
     row = {name: getattr(standing, name) for name in STANDING_COLUMNS} | {
         "phase": "",
         "retry_of": order.retry_of,
-        "waiting_for": order.waiting_for,
         "available_at": now,
         "created_at": now,
         "updated_at": now,
     }
     sql.insert(Execution, [row])
-    sql.insert(
-        Content,
-        [{"organisation_id": order.organisation_id, "execution_id": order.id, "input": dict(order.input)}],
-    )
-    sql.insert(Transition, [_transition(standing, "", S.PENDING, 1, actor, now, "queued")])
-    publish(ExecutionQueued(execution_id=order.id, organisation_id=order.organisation_id))
+    sql.insert(Content, [_of(standing) | {"input": dict(order.input)}])
+    first = _transition(standing, "", S.PENDING, 1, actor, now, "queued")
+    sql.insert(Transition, [first])
+    if ring:
+        publish(ExecutionQueued(**_of(standing)))
     return standing
 
 
-def claim(standing: Standing, *, owner: UUID, now: datetime | None = None) -> Standing | None:
+def claim(
+    standing: Standing, *, owner: UUID, now: datetime | None = None
+) -> Standing | None:
     """Take a pending execution for `owner`: new fence, new lease. None when someone was first."""
     now = now or timezone.now()
     token = uuid.uuid4()
@@ -101,33 +99,40 @@ def claim(standing: Standing, *, owner: UUID, now: datetime | None = None) -> St
     }
     try:
         with transaction.atomic():
-            moved = move(standing, S.STARTING, actor=RUNNER, now=now, reason="claimed", values=values)
+            moved = move(
+                standing,
+                S.STARTING,
+                actor=RUNNER,
+                now=now,
+                reason="claimed",
+                values=values,
+            )
     except (LeaseLostError, IntegrityError):
         return None
-    claimed = replace(claimed, state=moved.state, version=moved.version)
-    sql.insert(
-        Attempt,
-        [
-            {
-                "organisation_id": claimed.organisation_id,
-                "execution_id": claimed.id,
-                "fence": claimed.fence,
-                "number": claimed.attempt,
-                "owner": owner,
-                "claimed_at": now,
-            }
-        ],
-    )
-    return claimed
+    attempt = {
+        "fence": claimed.fence,
+        "number": claimed.attempt,
+        "owner": owner,
+        "claimed_at": now,
+    }
+    sql.insert(Attempt, [_of(standing) | attempt])
+    return replace(claimed, state=moved.state, version=moved.version)
 
 
 def start_event(before: Standing, claimed: Standing) -> list[Draft]:
     """What a claim announces: the first one agent_started, a later attempt attempt_started."""
     if before.announced_attempt == 0:
-        payload = {"agent": claimed.agent, "attempt": claimed.attempt, "status": "started"}
+        payload = {
+            "agent": claimed.agent,
+            "attempt": claimed.attempt,
+            "status": "started",
+        }
         return [Draft(type=EventType.AGENT_STARTED, payload=payload)]
     if claimed.attempt > before.announced_attempt:
-        payload = {"attempt": claimed.attempt, "reason": "the previous attempt was lost"}
+        payload = {
+            "attempt": claimed.attempt,
+            "reason": "the previous attempt was lost",
+        }
         return [Draft(type=EventType.ATTEMPT_STARTED, payload=payload)]
     return []
 
@@ -150,7 +155,9 @@ def move(
     for target in path:
         if not allows(source, checked_state(target)):
             refused_moves[source.value, target.value] += 1
-            raise IllegalTransitionError(f"An execution cannot go from {source} to {target}.")
+            raise IllegalTransitionError(
+                f"An execution cannot go from {source} to {target}."
+            )
         steps.append((source, target))
         source = target
     changes: dict[str, object] = {
@@ -162,10 +169,13 @@ def move(
     }
     if not sql.swap(Execution, where=_fenced(standing), values=changes):
         refused_moves[standing.state.value, source.value] += 1
-        raise LeaseLostError(f"execution {standing.id} is no longer {standing.state} at fence {standing.fence}")
+        raise LeaseLostError(
+            f"execution {standing.id} is no longer {standing.state} at fence {standing.fence}"
+        )
     fence = int(str(changes.get("fence", standing.fence)))
     rows = [
-        _transition(standing, before, after, standing.version + n, actor, now, reason) | {"fence": fence}
+        _transition(standing, before, after, standing.version + n, actor, now, reason)
+        | {"fence": fence}
         for n, (before, after) in enumerate(steps, 1)
     ]
     sql.insert(Transition, rows)
@@ -177,10 +187,16 @@ def move(
     )
 
 
-def touch(standing: Standing, *, now: datetime, values: Mapping[str, object] | None = None) -> None:
+def touch(
+    standing: Standing, *, now: datetime, values: Mapping[str, object] | None = None
+) -> None:
     """A fenced write that moves nothing; raises LeaseLostError when the lease is another's."""
-    if not sql.swap(Execution, where=_fenced(standing), values={"updated_at": now, **(values or {})}):
-        raise LeaseLostError(f"execution {standing.id} is no longer held at fence {standing.fence}")
+    if not sql.swap(
+        Execution, where=_fenced(standing), values={"updated_at": now, **(values or {})}
+    ):
+        raise LeaseLostError(
+            f"execution {standing.id} is no longer held at fence {standing.fence}"
+        )
 
 
 def enter_phase(standing: Standing, *phases: tuple[Phase, datetime]) -> Standing:
@@ -189,86 +205,108 @@ def enter_phase(standing: Standing, *phases: tuple[Phase, datetime]) -> Standing
     for n, (phase, at) in enumerate(phases, standing.phases + 1):
         if not allows_phase(present, phase):
             raise IllegalPhaseError(f"Phase {phase} may not follow {present}.")
-        rows.append(
-            {
-                "organisation_id": standing.organisation_id,
-                "execution_id": standing.id,
-                "fence": standing.fence,
-                "n": n,
-                "phase": phase,
-                "at": at,
-            }
-        )
+        entry = {"fence": standing.fence, "n": n, "phase": phase, "at": at}
+        rows.append(_of(standing) | entry)
         present = phase
     sql.insert(PhaseEntry, rows)
     return replace(standing, phase=present, phases=standing.phases + len(rows))
 
 
-def beat(*, owner: UUID, holds: Mapping[UUID, UUID], now: datetime | None = None) -> set[UUID]:
+def beat(
+    *, owner: UUID, holds: Mapping[UUID, UUID], now: datetime | None = None
+) -> set[UUID]:
     """Renew the leases of one process in one statement; returns the ids it still holds."""
     if not holds:
         return set()
     now = now or timezone.now()
     held = Execution.objects.filter(
-        owner=owner, id__in=list(holds), lease_token__in=list(holds.values()), state__in=CLAIMED
+        owner=owner,
+        id__in=list(holds),
+        lease_token__in=list(holds.values()),
+        state__in=CLAIMED,
     )
     held.update(lease_expires_at=now + LEASE)
     return set(held.values_list("id", flat=True))
 
 
-def checkpoint(standing: Standing, *, text: str, first_token_at: datetime | None, now: datetime) -> None:
+def checkpoint(
+    standing: Standing, *, text: str, first_token_at: datetime | None, now: datetime
+) -> None:
     """Keep the text so far for those who reconnect; at most once a second, fenced."""
     touch(standing, now=now, values={"first_token_at": first_token_at})
-    where = {"execution_id": standing.id, "organisation_id": standing.organisation_id}
-    sql.swap(Content, where=where, values={"partial": text})
+    sql.swap(Content, where=_of(standing), values={"partial": text})
 
 
-def complete_input(*, standing: Standing, values: Mapping[str, object], now: datetime) -> Standing:
+def complete_input(
+    *, standing: Standing, values: Mapping[str, object], now: datetime
+) -> Standing:
     """Release an execution that waited for its predecessor, with the conversation as it is now."""
     touch(standing, now=now, values={"waiting_for": "", "available_at": now})
-    where = {"execution_id": standing.id, "organisation_id": standing.organisation_id}
-    sql.swap(Content, where=where, values={"input": dict(values)})
-    publish(ExecutionQueued(execution_id=standing.id, organisation_id=standing.organisation_id))
+    sql.swap(Content, where=_of(standing), values={"input": dict(values)})
+    publish(ExecutionQueued(**_of(standing)))
     return standing
 
 
-def request_cancel(*, actor: Actor, standing: Standing, reason: str, now: datetime) -> None:
+def request_cancel(
+    *, actor: Actor, standing: Standing, reason: str, now: datetime
+) -> None:
     """Ask the runner of a claimed execution to stop; it answers within a second."""
     sql.swap(
         Execution,
-        where={"id": standing.id, "organisation_id": standing.organisation_id, "cancel_requested_at": None},
+        where={
+            "id": standing.id,
+            "organisation_id": standing.organisation_id,
+            "cancel_requested_at": None,
+        },
         where_in={"state": [state.value for state in ALIVE]},
-        values={"cancel_requested_at": now, "cancel_by": actor.kind.value, "cancel_reason": reason[:300], "updated_at": now},
+        values={
+            "cancel_requested_at": now,
+            "cancel_by": actor.kind.value,
+            "cancel_reason": reason[:300],
+            "updated_at": now,
+        },
     )
-    publish(ExecutionCancelRequested(execution_id=standing.id, organisation_id=standing.organisation_id))
+    publish(ExecutionCancelRequested(**_of(standing)))
 
 
 def lose_lease(standing: Standing, *, now: datetime, reason: str) -> Standing:
     """Put a claimed execution whose runner is gone back to pending, one attempt later."""
     values = {"attempt": standing.attempt + 1, "available_at": now}
     close_attempt(standing, outcome="lost", now=now)
-    moved = move(standing, S.PENDING, actor=SWEEPER, now=now, reason=reason, values=values)
-    publish(ExecutionQueued(execution_id=standing.id, organisation_id=standing.organisation_id))
+    moved = move(
+        standing, S.PENDING, actor=SWEEPER, now=now, reason=reason, values=values
+    )
+    publish(ExecutionQueued(**_of(standing)))
     return replace(moved, attempt=standing.attempt + 1)
 
 
 def hand_back(standing: Standing, *, now: datetime) -> Standing:
     """Return a claimed execution to pending at shutdown: same attempt, someone else goes on."""
     close_attempt(standing, outcome="handed back", now=now)
-    moved = move(standing, S.PENDING, actor=RUNNER, now=now, reason="handed back", values={"available_at": now})
-    publish(ExecutionQueued(execution_id=standing.id, organisation_id=standing.organisation_id))
+    moved = move(
+        standing,
+        S.PENDING,
+        actor=RUNNER,
+        now=now,
+        reason="handed back",
+        values={"available_at": now},
+    )
+    publish(ExecutionQueued(**_of(standing)))
     return moved
 
 
 def close_attempt(standing: Standing, *, outcome: str, now: datetime) -> None:
     """End the open attempt of the present claim."""
-    where = {
-        "execution_id": standing.id,
-        "organisation_id": standing.organisation_id,
-        "fence": standing.fence,
-        "ended_at": None,
-    }
+    where = _of(standing) | {"fence": standing.fence, "ended_at": None}
     sql.swap(Attempt, where=where, values={"ended_at": now, "outcome": outcome})
+
+
+def _of(standing: Standing) -> dict[str, Any]:
+    """Whose row it is, as the tables around an execution name it."""
+    return {
+        "organisation_id": standing.organisation_id,
+        "execution_id": standing.id,
+    }
 
 
 def _fenced(standing: Standing) -> dict[str, object]:
@@ -284,18 +322,32 @@ def _fenced(standing: Standing) -> dict[str, object]:
 
 def _consequences(state: ExecutionState, now: datetime) -> dict[str, object]:
     if state in TERMINAL:
-        return {"lease_token": None, "lease_expires_at": None, "finished_at": now, "waiting_for": ""}
+        return {
+            "lease_token": None,
+            "lease_expires_at": None,
+            "finished_at": now,
+            "waiting_for": "",
+        }
     if state is S.PENDING:
-        return {"lease_token": None, "lease_expires_at": None, "owner": None, "phase": ""}
+        return {
+            "lease_token": None,
+            "lease_expires_at": None,
+            "owner": None,
+            "phase": "",
+        }
     return {}
 
 
 def _transition(
-    standing: Standing, source: str, target: ExecutionState, n: int, actor: Actor, now: datetime, reason: str
+    standing: Standing,
+    source: str,
+    target: ExecutionState,
+    n: int,
+    actor: Actor,
+    now: datetime,
+    reason: str,
 ) -> dict[str, object]:
-    return {
-        "organisation_id": standing.organisation_id,
-        "execution_id": standing.id,
+    return _of(standing) | {
         "n": n,
         "from_state": str(source),
         "to_state": target,

@@ -17,14 +17,35 @@ from apps.executions.errors import ContextIsolationError, InvalidContextError
 MAX_DEPTH = 10
 # Values and prefixes that the first system refused (reference: original-system.md section 4).
 PLACEHOLDERS = frozenset(
-    "registry placeholder default temp none null undefined 0 1 xxx yyy example test demo sample "
-    "template mock fake dummy".split()
+    [
+        "registry",
+        "placeholder",
+        "default",
+        "temp",
+        "none",
+        "null",
+        "undefined",
+        "0",
+        "1",
+        "xxx",
+        "yyy",
+        "example",
+        "test",
+        "demo",
+        "sample",
+        "template",
+        "mock",
+        "fake",
+        "dummy",
+    ]
 )
 PLACEHOLDER_PREFIXES = (
     "placeholder_", "registry_", "temp_", "example_", "demo_", "sample_", "template_", "mock_",
     "fake_", "default_", "test_",
 )  # fmt: skip
-RESERVED = frozenset({"user_id", "organisation_id", "thread_id", "run_id", "request_id", "created_at"})
+RESERVED = frozenset(
+    {"user_id", "organisation_id", "thread_id", "run_id", "request_id", "created_at"}
+)
 
 
 class AuthenticatedPrincipal(Protocol):
@@ -47,7 +68,9 @@ def real_id(value: object, name: str) -> UUID:
     if not isinstance(value, str) or not value.strip():
         raise InvalidContextError(f"{name} must be a UUID, not {value!r}")
     lowered = value.strip().lower()
-    if lowered in PLACEHOLDERS or (len(value) < 20 and lowered.startswith(PLACEHOLDER_PREFIXES)):
+    if lowered in PLACEHOLDERS or (
+        len(value) < 20 and lowered.startswith(PLACEHOLDER_PREFIXES)
+    ):
         raise InvalidContextError(f"{name} is the placeholder {value!r}")
     try:
         return real_id(UUID(lowered), name)
@@ -133,14 +156,27 @@ class UserExecutionContext:
             raise ContextIsolationError("this context was altered after it was made")
 
     def _fingerprint(self) -> str:
-        parts = (self.user_id, self.organisation_id, self.thread_id, self.run_id, self.request_id, self._token)
-        return hashlib.sha256(":".join(str(part) for part in parts).encode()).hexdigest()[:16]
+        parts = (
+            self.user_id,
+            self.organisation_id,
+            self.thread_id,
+            self.run_id,
+            self.request_id,
+            self._token,
+        )
+        return hashlib.sha256(
+            ":".join(str(part) for part in parts).encode()
+        ).hexdigest()[:16]
 
 
-def _checked_metadata(metadata: Mapping[str, object], user_id: UUID) -> dict[str, object]:
+def _checked_metadata(
+    metadata: Mapping[str, object], user_id: UUID
+) -> dict[str, object]:
     reserved = RESERVED & metadata.keys()
     if reserved:
-        raise InvalidContextError(f"metadata may not hold the reserved keys {sorted(reserved)}")
+        raise InvalidContextError(
+            f"metadata may not hold the reserved keys {sorted(reserved)}"
+        )
     _refuse_other_users(metadata, user_id)
     return copy.deepcopy(dict(metadata))
 
@@ -149,11 +185,11 @@ def _refuse_other_users(value: object, user_id: UUID) -> None:
     if isinstance(value, Mapping):
         owner = value.get("user_id")
         if owner is not None and str(owner) != str(user_id):
-            raise ContextIsolationError(f"nested value belongs to another user: {owner!r}")
+            raise ContextIsolationError(
+                f"nested value belongs to another user: {owner!r}"
+            )
         for item in value.values():
             _refuse_other_users(item, user_id)
     elif isinstance(value, list | tuple | set | frozenset):
         for item in value:
             _refuse_other_users(item, user_id)
-
-

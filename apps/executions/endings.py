@@ -30,14 +30,26 @@ _TO_COMPLETED = {
 
 
 def finish(
-    standing: Standing, ending: Ending, *, actor: Actor, now: datetime, reason: str = "", drafts: Sequence[Draft] = ()
+    standing: Standing,
+    ending: Ending,
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
+    drafts: Sequence[Draft] = (),
 ) -> Standing:
     """Bring an execution to its end: state, content, receipt, reply and terminal event at once."""
-    path = _TO_COMPLETED.get(standing.state, (S.COMPLETED,)) if ending.state is S.COMPLETED else (ending.state,)
+    path = (
+        _TO_COMPLETED.get(standing.state, (S.COMPLETED,))
+        if ending.state is S.COMPLETED
+        else (ending.state,)
+    )
     receipt_id = _receipt(standing, ending, now)
     explanation = ending.explanation
-    values = {
-        "error_code": explanation.code if explanation and ending.state is not S.COMPLETED else "",
+    values: dict[str, object] = {
+        "error_code": explanation.code
+        if explanation and ending.state is not S.COMPLETED
+        else "",
         "error_class": ending.error_class,
         "receipt_id": receipt_id,
         "model": ending.usage.model,
@@ -52,9 +64,21 @@ def finish(
         close_attempt(standing, outcome=ending.state.value, now=now)
     moved = move(standing, *path, actor=actor, now=now, reason=reason, values=values)
     where = {"execution_id": standing.id, "organisation_id": standing.organisation_id}
-    sql.swap(Content, where=where, values={"output": ending.text, "partial": "", "error_detail": ending.error_detail})
+    sql.swap(
+        Content,
+        where=where,
+        values={
+            "output": ending.text,
+            "partial": "",
+            "error_detail": ending.error_detail,
+        },
+    )
     publish(_finished(standing, ending, now))
-    terminal = Draft(type=TERMINAL_EVENTS[ending.state], payload=_terminal_payload(standing, ending, receipt_id, now), final=True)
+    terminal = Draft(
+        type=TERMINAL_EVENTS[ending.state],
+        payload=_terminal_payload(standing, ending, receipt_id, now),
+        final=True,
+    )
     journal.append(
         organisation_id=standing.organisation_id,
         stream_id=standing.stream_id,
@@ -66,7 +90,9 @@ def finish(
     return moved
 
 
-def cancel(*, actor: Actor, standing: Standing, reason: str, now: datetime | None = None) -> ExecutionState:
+def cancel(
+    *, actor: Actor, standing: Standing, reason: str, now: datetime | None = None
+) -> ExecutionState:
     """Stop an execution: at once while it waits, by request while it runs; returns its state then.
 
     A cancel that meets `completing` or a terminal state loses and changes nothing.
@@ -76,9 +102,19 @@ def cancel(*, actor: Actor, standing: Standing, reason: str, now: datetime | Non
         ending = Ending(
             state=S.CANCELLED,
             cancelled_by=actor.kind.value,
-            explanation=Explanation("cancelled", reason or "It was stopped before it started.", "Ask again when you like."),
+            explanation=Explanation(
+                "cancelled",
+                reason or "It was stopped before it started.",
+                "Ask again when you like.",
+            ),
         )
-        return finish(standing, ending, actor=actor, now=now, reason=reason or "cancelled while waiting").state
+        return finish(
+            standing,
+            ending,
+            actor=actor,
+            now=now,
+            reason=reason or "cancelled while waiting",
+        ).state
     if standing.state in {S.STARTING, S.RUNNING}:
         request_cancel(actor=actor, standing=standing, reason=reason, now=now)
     return standing.state
@@ -118,7 +154,9 @@ def _finished(standing: Standing, ending: Ending, now: datetime) -> ExecutionFin
     )
 
 
-def _terminal_payload(standing: Standing, ending: Ending, receipt_id: UUID | None, now: datetime) -> dict[str, object]:
+def _terminal_payload(
+    standing: Standing, ending: Ending, receipt_id: UUID | None, now: datetime
+) -> dict[str, object]:
     kept: dict[str, object] = {}
     if ending.text and standing.reply_id is not None:
         kept = {"message_id": str(standing.reply_id), "text": ending.text}
@@ -130,12 +168,23 @@ def _terminal_payload(standing: Standing, ending: Ending, receipt_id: UUID | Non
             "final": True,
             "message_id": str(standing.reply_id) if standing.reply_id else None,
             "text": ending.text,
-            "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "cost_usd": usage.cost_usd},
-            "ms": int((now - standing.started_at).total_seconds() * 1000) if standing.started_at else 0,
+            "usage": {
+                "input_tokens": usage.input_tokens,
+                "output_tokens": usage.output_tokens,
+                "cost_usd": usage.cost_usd,
+            },
+            "ms": int((now - standing.started_at).total_seconds() * 1000)
+            if standing.started_at
+            else 0,
             "quality": ending.quality,
         }
     if ending.state is S.CANCELLED:
-        return {"final": True, "by": ending.cancelled_by, "reason": explanation.message, **kept}
+        return {
+            "final": True,
+            "by": ending.cancelled_by,
+            "reason": explanation.message,
+            **kept,
+        }
     return {
         "final": True,
         "code": explanation.code,

@@ -27,6 +27,9 @@ class Draft:
     payload: dict[str, object] = field(default_factory=dict)
     uid: UUID = field(default_factory=uuid.uuid4)
     final: bool = False
+    about_execution: bool = (
+        True  # a person's message is told beside its execution, not by it
+    )
 
 
 def open_stream(*, stream_id: UUID, organisation_id: UUID, user_id: UUID) -> None:
@@ -56,15 +59,21 @@ def append(
             stream_id=stream_id,
             seq=last - len(drafts) + 1 + index,
             event_uid=draft.uid,
-            execution_id=execution_id,
-            attempt=attempt,
+            execution_id=execution_id if draft.about_execution else None,
+            attempt=attempt if draft.about_execution else 0,
             type=draft.type,
             payload=draft.payload,
             at=now,
         )
         for index, draft in enumerate(drafts)
     ]
-    sql.insert(Event, [_event_row(organisation_id, e, d) for e, d in zip(entries, drafts, strict=True)])
+    sql.insert(
+        Event,
+        [
+            _event_row(organisation_id, e, d)
+            for e, d in zip(entries, drafts, strict=True)
+        ],
+    )
     hint = StreamAdvanced(entries=tuple(entries))
     name = stream_topic(organisation_id, stream_id)
     transaction.on_commit(lambda: hub.publish(name, hint), robust=True)
@@ -76,7 +85,9 @@ def stream_topic(organisation_id: UUID, stream_id: UUID) -> str:
     return topic(organisation_id, "stream", stream_id.hex)
 
 
-def _event_row(organisation_id: UUID, entry: LogEntry, draft: Draft) -> dict[str, object]:
+def _event_row(
+    organisation_id: UUID, entry: LogEntry, draft: Draft
+) -> dict[str, object]:
     return {
         "organisation_id": organisation_id,
         "stream_id": entry.stream_id,

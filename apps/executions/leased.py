@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -36,8 +37,11 @@ CHECKPOINT_SECONDS = 1.0
 class LeasedExecution:
     """One claimed execution in this process. Its writes are fenced; losing the lease stops it."""
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(
+        self, standing: Standing, given: Mapping[str, object] | None = None
+    ) -> None:
         self.standing = standing
+        self._given = given
         self.text = ""
         self.first_token_at: datetime | None = None
         self.lost = False
@@ -66,14 +70,23 @@ class LeasedExecution:
         assert self.standing.deadline_at is not None
         return (self.standing.deadline_at - timezone.now()).total_seconds()
 
+    @property
+    def latest_phase(self) -> Phase | None:
+        """The newest phase, written or not."""
+        return self._phases[-1][0] if self._phases else self.standing.phase
+
     def context(self) -> UserExecutionContext:
         """For whom this execution runs: tools take their tenant from here."""
         return UserExecutionContext.for_principal(
-            _Owner(self.standing), thread_id=self.standing.stream_id, run_id=self.standing.id
+            _Owner(self.standing),
+            thread_id=self.standing.stream_id,
+            run_id=self.standing.id,
         )
 
     async def input(self) -> dict[str, object]:
         """What the execution was asked to do."""
+        if self._given is not None:
+            return dict(self._given)
         return await read(self.scope, lambda: queries.input_of(self.id))
 
     def phase(self, phase: Phase) -> None:
@@ -82,7 +95,12 @@ class LeasedExecution:
 
     def think(self, note: str, *, step: int, progress: float | None = None) -> None:
         """Announce a thought; written with the next loud event, or within 50 ms."""
-        payload = {"agent": self.standing.agent, "step": step, "note": note, "progress": progress}
+        payload = {
+            "agent": self.standing.agent,
+            "step": step,
+            "note": note,
+            "progress": progress,
+        }
         self._drafts.append(Draft(type=EventType.AGENT_THINKING, payload=payload))
         self._flush_soon()
 
@@ -99,10 +117,15 @@ class LeasedExecution:
             self.first_token_at = timezone.now()
         self.text += text
         waiting = len(self.text) - self._pushed
-        if waiting >= JOIN_CHARACTERS or time.monotonic() - self._pushed_at >= JOIN_SECONDS:
+        if (
+            waiting >= JOIN_CHARACTERS
+            or time.monotonic() - self._pushed_at >= JOIN_SECONDS
+        ):
             self.push()
         elif self._joining is None:
-            self._joining = asyncio.get_running_loop().call_later(JOIN_SECONDS, self.push)
+            self._joining = asyncio.get_running_loop().call_later(
+                JOIN_SECONDS, self.push
+            )
 
     def push(self) -> None:
         """Send the text that watchers do not have yet."""
@@ -122,7 +145,9 @@ class LeasedExecution:
             text=piece,
         )
         self._pushed, self._pushed_at = len(self.text), time.monotonic()
-        hub.publish(journal.stream_topic(standing.organisation_id, standing.stream_id), delta)
+        hub.publish(
+            journal.stream_topic(standing.organisation_id, standing.stream_id), delta
+        )
         if time.monotonic() - self._kept_at >= CHECKPOINT_SECONDS:
             self._kept_at = time.monotonic()
             self._spawn(self._keep())
@@ -132,7 +157,11 @@ class LeasedExecution:
         async with self._lock:
             self._cancel_quiet()
             drafts, phases = self._drafts, self._phases
-            if not drafts and not phases and self.standing.state is not ExecutionState.STARTING:
+            if (
+                not drafts
+                and not phases
+                and self.standing.state is not ExecutionState.STARTING
+            ):
                 return
             self._drafts, self._phases = [], []
             await self._write(drafts, phases)
@@ -148,7 +177,9 @@ class LeasedExecution:
 
             def unit() -> Standing:
                 entered = actions.enter_phase(standing, *phases)
-                return endings.finish(entered, ending, actor=actions.RUNNER, now=now, drafts=drafts)
+                return endings.finish(
+                    entered, ending, actor=actions.RUNNER, now=now, drafts=drafts
+                )
 
             self.standing = await self._guarded(unit)
 
@@ -157,7 +188,9 @@ class LeasedExecution:
         async with self._lock:
             self._cancel_quiet()
             standing, now = self.standing, timezone.now()
-            self.standing = await self._guarded(lambda: actions.hand_back(standing, now=now))
+            self.standing = await self._guarded(
+                lambda: actions.hand_back(standing, now=now)
+            )
 
     def close(self) -> None:
         """Forget timers; nothing is pushed any more."""
@@ -167,7 +200,9 @@ class LeasedExecution:
         for task in self._tasks:
             task.cancel()
 
-    async def _write(self, drafts: list[Draft], phases: list[tuple[Phase, datetime]]) -> None:
+    async def _write(
+        self, drafts: list[Draft], phases: list[tuple[Phase, datetime]]
+    ) -> None:
         standing, now = self.standing, timezone.now()
 
         def unit() -> Standing:
@@ -175,7 +210,12 @@ class LeasedExecution:
             values = {"phase": after.phase or ""}
             if standing.state is ExecutionState.STARTING:
                 moved = actions.move(
-                    after, ExecutionState.RUNNING, actor=actions.RUNNER, now=now, reason="work began", values=values
+                    after,
+                    ExecutionState.RUNNING,
+                    actor=actions.RUNNER,
+                    now=now,
+                    reason="work began",
+                    values=values,
                 )
             else:
                 actions.touch(after, now=now, values=values)
@@ -209,13 +249,17 @@ class LeasedExecution:
             self._kept = len(text)
             await write(
                 self.scope,
-                lambda: actions.checkpoint(standing, text=text, first_token_at=self.first_token_at, now=now),
+                lambda: actions.checkpoint(
+                    standing, text=text, first_token_at=self.first_token_at, now=now
+                ),
             )
 
     def _flush_soon(self) -> None:
         if self._quiet is None:
             loop = asyncio.get_running_loop()
-            self._quiet = loop.call_later(QUIET_SECONDS, lambda: self._spawn(self.flush()))
+            self._quiet = loop.call_later(
+                QUIET_SECONDS, lambda: self._spawn(self.flush())
+            )
 
     def _cancel_quiet(self) -> None:
         if self._quiet is not None:
@@ -235,11 +279,20 @@ class LeasedExecution:
             self.lost = True
             return
         level = logging.WARNING if isinstance(error, NetraError) else logging.ERROR
-        log.log(level, "a buffered write failed", exc_info=error, extra={"action": "execution.write_failed"})
+        log.log(
+            level,
+            "a buffered write failed",
+            exc_info=error,
+            extra={"action": "execution.write_failed"},
+        )
 
 
 class _Owner:
     """The principal in an execution's own row, proved when it was queued."""
 
     def __init__(self, standing: Standing) -> None:
-        self.user_id, self.organisation_id, self.tier = standing.user_id, standing.organisation_id, standing.tier
+        self.user_id, self.organisation_id, self.tier = (
+            standing.user_id,
+            standing.organisation_id,
+            standing.tier,
+        )

@@ -19,7 +19,9 @@ TERMINAL_VALUES = sorted(state.value for state in TERMINAL)
 class Stream(TenantModel):
     """One totally ordered, gapless log. Chat gives it its thread's id."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
     first_kept = models.PositiveBigIntegerField(default=1)
     last = models.PositiveBigIntegerField(default=0)
     epoch = models.UUIDField(default=uuid.uuid4)
@@ -27,7 +29,8 @@ class Stream(TenantModel):
     class Meta(TenantModel.Meta):
         constraints = [
             models.CheckConstraint(
-                condition=Q(first_kept__gte=1) & Q(first_kept__lte=F("last") + 1), name="executions_stream_range_sane"
+                condition=Q(first_kept__gte=1) & Q(first_kept__lte=F("last") + 1),
+                name="executions_stream_range_sane",
             ),
         ]
 
@@ -38,19 +41,29 @@ class Stream(TenantModel):
 class Execution(TenantModel):
     """One piece of an agent's work, from waiting to one of five ends."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
     stream = models.ForeignKey(Stream, on_delete=models.PROTECT, related_name="+")
     runner = models.CharField(max_length=64, help_text="Name of the registered work.")
     agent = models.CharField(max_length=64)
     model = models.CharField(max_length=128, blank=True)
     tier = models.CharField(max_length=16)
-    state = models.CharField(max_length=16, choices=STATES, default=ExecutionState.PENDING)
-    phase = models.CharField(max_length=24, blank=True, choices=[(p.value, p.value) for p in Phase])
-    version = models.PositiveIntegerField(default=1, help_text="Number of the newest transition.")
+    state = models.CharField(
+        max_length=16, choices=STATES, default=ExecutionState.PENDING
+    )
+    phase = models.CharField(
+        max_length=24, blank=True, choices=[(p.value, p.value) for p in Phase]
+    )
+    version = models.PositiveIntegerField(
+        default=1, help_text="Number of the newest transition."
+    )
     attempt = models.PositiveSmallIntegerField(default=1)
     announced_attempt = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=3)
-    fence = models.PositiveIntegerField(default=0, help_text="Rises with every claim; guards every write.")
+    fence = models.PositiveIntegerField(
+        default=0, help_text="Rises with every claim; guards every write."
+    )
     lease_token = models.UUIDField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
     owner = models.UUIDField(null=True, help_text="Boot id of the runner process.")
@@ -78,9 +91,17 @@ class Execution(TenantModel):
     class Meta(TenantModel.Meta):
         ordering = ["-created_at"]
         constraints = [
-            models.CheckConstraint(condition=Q(state__in=[s.value for s in ExecutionState]), name="executions_execution_state_known"),
             models.CheckConstraint(
-                condition=Q(state__in=CLAIMED_VALUES, lease_token__isnull=False, lease_expires_at__isnull=False, owner__isnull=False)
+                condition=Q(state__in=[s.value for s in ExecutionState]),
+                name="executions_execution_state_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=CLAIMED_VALUES,
+                    lease_token__isnull=False,
+                    lease_expires_at__isnull=False,
+                    owner__isnull=False,
+                )
                 | (~Q(state__in=CLAIMED_VALUES) & Q(lease_token__isnull=True)),
                 name="executions_execution_lease_iff_claimed",
             ),
@@ -90,35 +111,56 @@ class Execution(TenantModel):
                 name="executions_execution_finished_iff_terminal",
             ),
             models.CheckConstraint(
-                condition=~Q(state__in=CLAIMED_VALUES) | Q(deadline_at__isnull=False, started_at__isnull=False),
+                condition=~Q(state__in=CLAIMED_VALUES)
+                | Q(deadline_at__isnull=False, started_at__isnull=False),
                 name="executions_execution_deadline_once_claimed",
             ),
             models.CheckConstraint(
-                condition=Q(waiting_for="") | Q(state="pending"), name="executions_execution_waits_only_pending"
+                condition=Q(waiting_for="") | Q(state="pending"),
+                name="executions_execution_waits_only_pending",
             ),
             models.CheckConstraint(
-                condition=Q(waiting_for__in=["", "predecessor", "approval"]), name="executions_execution_wait_known"
+                condition=Q(waiting_for__in=["", "predecessor", "approval"]),
+                name="executions_execution_wait_known",
             ),
             models.CheckConstraint(
-                condition=Q(attempt__gte=1) & Q(attempt__lte=F("max_attempts")) & Q(announced_attempt__lte=F("attempt")),
+                condition=Q(attempt__gte=1)
+                & Q(attempt__lte=F("max_attempts"))
+                & Q(announced_attempt__lte=F("attempt")),
                 name="executions_execution_attempts_bounded",
             ),
             models.CheckConstraint(
-                condition=~Q(state__in=["failed", "timeout", "dead"]) | ~Q(error_code=""),
+                condition=~Q(state__in=["failed", "timeout", "dead"])
+                | ~Q(error_code=""),
                 name="executions_execution_failure_has_code",
             ),
-            models.CheckConstraint(condition=Q(timeout_seconds__gte=1), name="executions_execution_timeout_positive"),
+            models.CheckConstraint(
+                condition=Q(timeout_seconds__gte=1),
+                name="executions_execution_timeout_positive",
+            ),
             models.UniqueConstraint(
-                fields=["stream"], condition=Q(state__in=CLAIMED_VALUES), name="executions_execution_one_claimed_per_stream"
+                fields=["stream"],
+                condition=Q(state__in=CLAIMED_VALUES),
+                name="executions_execution_one_claimed_per_stream",
             ),
         ]
         indexes = [
             # runner.claimable: what may be claimed now, oldest first
-            models.Index(fields=["available_at", "created_at"], condition=Q(state="pending", waiting_for=""), name="executions_claimable"),
+            models.Index(
+                fields=["available_at", "created_at"],
+                condition=Q(state="pending", waiting_for=""),
+                name="executions_claimable",
+            ),
             # sweeper: leases and deadlines that ran out
-            models.Index(fields=["lease_expires_at"], condition=Q(state__in=CLAIMED_VALUES), name="executions_leases"),
+            models.Index(
+                fields=["lease_expires_at"],
+                condition=Q(state__in=CLAIMED_VALUES),
+                name="executions_leases",
+            ),
             # lists: newest of an organisation, of one state
-            models.Index(fields=["organisation", "-created_at"], name="executions_newest"),
+            models.Index(
+                fields=["organisation", "-created_at"], name="executions_newest"
+            ),
             models.Index(fields=["-created_at"], name="executions_newest_all"),
             models.Index(fields=["state", "-created_at"], name="executions_by_state"),
             models.Index(fields=["stream", "created_at"], name="executions_of_stream"),
@@ -131,10 +173,14 @@ class Execution(TenantModel):
 class Content(TenantModel):
     """What an execution was given and gave. Staff see it only under a grant."""
 
-    execution = models.OneToOneField(Execution, on_delete=models.CASCADE, related_name="content")
+    execution = models.OneToOneField(
+        Execution, on_delete=models.CASCADE, related_name="content"
+    )
     input = models.JSONField(default=dict)
     output = models.TextField(blank=True)
-    partial = models.TextField(blank=True, help_text="Text so far, kept at most once a second.")
+    partial = models.TextField(
+        blank=True, help_text="Text so far, kept at most once a second."
+    )
     error_detail = models.TextField(blank=True)
 
     def __str__(self) -> str:
@@ -144,7 +190,9 @@ class Content(TenantModel):
 class Attempt(TenantModel):
     """One claim of an execution by a runner."""
 
-    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="attempts")
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="attempts"
+    )
     fence = models.PositiveIntegerField()
     number = models.PositiveSmallIntegerField()
     owner = models.UUIDField()
@@ -155,9 +203,13 @@ class Attempt(TenantModel):
     class Meta(TenantModel.Meta):
         ordering = ["fence"]
         constraints = [
-            models.UniqueConstraint(fields=["execution", "fence"], name="executions_attempt_one_per_claim"),
             models.UniqueConstraint(
-                fields=["execution"], condition=Q(ended_at__isnull=True), name="executions_attempt_one_open"
+                fields=["execution", "fence"], name="executions_attempt_one_per_claim"
+            ),
+            models.UniqueConstraint(
+                fields=["execution"],
+                condition=Q(ended_at__isnull=True),
+                name="executions_attempt_one_open",
             ),
         ]
 
@@ -168,7 +220,9 @@ class Attempt(TenantModel):
 class Transition(TenantModel):
     """One move of an execution, append-only."""
 
-    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="transitions")
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="transitions"
+    )
     n = models.PositiveIntegerField()
     from_state = models.CharField(max_length=16, blank=True)
     to_state = models.CharField(max_length=16, choices=STATES)
@@ -183,16 +237,22 @@ class Transition(TenantModel):
     class Meta(TenantModel.Meta):
         ordering = ["n"]
         constraints = [
-            models.UniqueConstraint(fields=["execution", "n"], name="executions_transition_numbered"),
             models.UniqueConstraint(
-                fields=["execution"], condition=Q(to_state__in=TERMINAL_VALUES), name="executions_transition_one_end"
+                fields=["execution", "n"], name="executions_transition_numbered"
+            ),
+            models.UniqueConstraint(
+                fields=["execution"],
+                condition=Q(to_state__in=TERMINAL_VALUES),
+                name="executions_transition_one_end",
             ),
             models.CheckConstraint(
-                condition=(Q(n=1) & Q(from_state="")) | (Q(n__gt=1) & ~Q(from_state="")),
+                condition=(Q(n=1) & Q(from_state=""))
+                | (Q(n__gt=1) & ~Q(from_state="")),
                 name="executions_transition_first_from_nothing",
             ),
             models.CheckConstraint(
-                condition=Q(to_state__in=[s.value for s in ExecutionState]), name="executions_transition_state_known"
+                condition=Q(to_state__in=[s.value for s in ExecutionState]),
+                name="executions_transition_state_known",
             ),
         ]
 
@@ -203,7 +263,9 @@ class Transition(TenantModel):
 class PhaseEntry(TenantModel):
     """One phase of one claim; it lasted until the next one's `at`."""
 
-    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="phases")
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="phases"
+    )
     fence = models.PositiveIntegerField()
     n = models.PositiveSmallIntegerField()
     phase = models.CharField(max_length=24, choices=[(p.value, p.value) for p in Phase])
@@ -213,8 +275,13 @@ class PhaseEntry(TenantModel):
         verbose_name_plural = "phase entries"
         ordering = ["fence", "n"]
         constraints = [
-            models.UniqueConstraint(fields=["execution", "fence", "n"], name="executions_phase_numbered"),
-            models.CheckConstraint(condition=Q(phase__in=[p.value for p in Phase]), name="executions_phase_known"),
+            models.UniqueConstraint(
+                fields=["execution", "fence", "n"], name="executions_phase_numbered"
+            ),
+            models.CheckConstraint(
+                condition=Q(phase__in=[p.value for p in Phase]),
+                name="executions_phase_known",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -227,24 +294,40 @@ class Event(TenantModel):
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="events")
     seq = models.PositiveBigIntegerField()
     event_uid = models.UUIDField(unique=True)
-    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, null=True, related_name="events")
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, null=True, related_name="events"
+    )
     attempt = models.PositiveSmallIntegerField(default=0)
-    type = models.CharField(max_length=24, choices=[(t.value, t.value) for t in EventType])
-    final = models.BooleanField(default=False, help_text="The one event that ends its execution.")
+    type = models.CharField(
+        max_length=24, choices=[(t.value, t.value) for t in EventType]
+    )
+    final = models.BooleanField(
+        default=False, help_text="The one event that ends its execution."
+    )
     payload = models.JSONField(default=dict)
     at = models.DateTimeField()
 
     class Meta(TenantModel.Meta):
         ordering = ["seq"]
         constraints = [
-            models.UniqueConstraint(fields=["stream", "seq"], name="executions_event_seq_once"),
-            models.CheckConstraint(condition=Q(seq__gte=1), name="executions_event_seq_from_one"),
-            models.CheckConstraint(condition=Q(type__in=[t.value for t in EventType]), name="executions_event_type_known"),
             models.UniqueConstraint(
-                fields=["execution"], condition=Q(final=True), name="executions_event_one_end"
+                fields=["stream", "seq"], name="executions_event_seq_once"
             ),
             models.CheckConstraint(
-                condition=Q(final=False) | Q(type__in=["agent_completed", "agent_error", "agent_cancelled"]),
+                condition=Q(seq__gte=1), name="executions_event_seq_from_one"
+            ),
+            models.CheckConstraint(
+                condition=Q(type__in=[t.value for t in EventType]),
+                name="executions_event_type_known",
+            ),
+            models.UniqueConstraint(
+                fields=["execution"],
+                condition=Q(final=True),
+                name="executions_event_one_end",
+            ),
+            models.CheckConstraint(
+                condition=Q(final=False)
+                | Q(type__in=["agent_completed", "agent_error", "agent_cancelled"]),
                 name="executions_event_final_is_terminal",
             ),
         ]

@@ -17,6 +17,16 @@ from apps.executions.standing import STANDING_COLUMNS, Standing
 from apps.executions.states import ALIVE, CLAIMED, EventType, ExecutionState, Phase
 
 PAGE = 500  # events read at once
+_ENTRY = (
+    "stream_id",
+    "seq",
+    "event_uid",
+    "execution_id",
+    "attempt",
+    "type",
+    "payload",
+    "at",
+)
 
 
 def standings(rows: QuerySet[Execution]) -> list[Standing]:
@@ -31,7 +41,9 @@ def standing_of(execution_id: UUID) -> Standing | None:
 def claimable(now: datetime, limit: int) -> list[Standing]:
     """Pending executions that may start, oldest first; of each stream at most one at a time."""
     busy = Execution.objects.filter(stream_id=OuterRef("stream_id"), state__in=CLAIMED)
-    rows = Execution.objects.filter(state=ExecutionState.PENDING, waiting_for="", available_at__lte=now)
+    rows = Execution.objects.filter(
+        state=ExecutionState.PENDING, waiting_for="", available_at__lte=now
+    )
     rows = rows.exclude(Exists(busy)).order_by("available_at", "created_at")[:limit]
     if connection.vendor == "postgresql":
         rows = rows.select_for_update(skip_locked=True, of=("self",))
@@ -53,32 +65,57 @@ def overdue(now: datetime) -> list[Standing]:
 
 def never_started(before: datetime) -> list[Standing]:
     """Pending executions that no runner took since `before`."""
-    rows = Execution.objects.filter(state=ExecutionState.PENDING, deadline_at__isnull=True, created_at__lt=before)
+    rows = Execution.objects.filter(
+        state=ExecutionState.PENDING, deadline_at__isnull=True, created_at__lt=before
+    )
     return standings(rows.exclude(waiting_for="approval"))
 
 
 def stop_requests(ids: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:
     """Of `ids`, those that someone wants stopped: id → (by, reason)."""
     rows = Execution.objects.filter(id__in=list(ids), cancel_requested_at__isnull=False)
-    return {row[0]: (row[1], row[2]) for row in rows.values_list("id", "cancel_by", "cancel_reason")}
+    return {
+        row[0]: (row[1], row[2])
+        for row in rows.values_list("id", "cancel_by", "cancel_reason")
+    }
 
 
 def ignored_stops(before: datetime) -> list[Standing]:
     """Claimed executions that were asked to stop before `before` and did not."""
-    return standings(Execution.objects.filter(state__in={"starting", "running"}, cancel_requested_at__lt=before))
+    return standings(
+        Execution.objects.filter(
+            state__in={"starting", "running"}, cancel_requested_at__lt=before
+        )
+    )
 
 
 def alive_in(stream_id: UUID) -> list[Standing]:
     """What waits or runs in a stream, oldest first."""
-    rows = Execution.objects.filter(stream_id=stream_id, state__in=ALIVE).order_by("created_at")
+    rows = Execution.objects.filter(stream_id=stream_id, state__in=ALIVE).order_by(
+        "created_at"
+    )
     return standings(rows)
 
 
 def events_after(stream_id: UUID, seq: int, limit: int = PAGE) -> list[LogEntry]:
     """One page of a stream's log, in order."""
-    rows = Event.objects.filter(stream_id=stream_id, seq__gt=seq).order_by("seq")[:limit]
-    columns = ("stream_id", "seq", "event_uid", "execution_id", "attempt", "type", "payload", "at")
-    return [LogEntry(**{**row, "type": EventType(row["type"])}) for row in rows.values(*columns)]
+    rows = Event.objects.filter(stream_id=stream_id, seq__gt=seq).order_by("seq")[
+        :limit
+    ]
+    columns = (
+        "stream_id",
+        "seq",
+        "event_uid",
+        "execution_id",
+        "attempt",
+        "type",
+        "payload",
+        "at",
+    )
+    return [
+        LogEntry(**{**row, "type": EventType(row["type"])})
+        for row in rows.values(*columns)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,24 +128,51 @@ class Position:
 
 
 def position_of(stream_id: UUID) -> Position | None:
-    row = Stream.objects.filter(id=stream_id).values("last", "first_kept", "epoch").first()
+    row = (
+        Stream.objects.filter(id=stream_id)
+        .values("last", "first_kept", "epoch")
+        .first()
+    )
     return Position(**row) if row else None
 
 
 def last_numbers(stream_ids: Iterable[UUID]) -> dict[UUID, int]:
     """The newest number of each stream: one query for all that a process watches."""
-    return dict(Stream.objects.filter(id__in=list(stream_ids)).values_list("id", "last"))
+    return dict(
+        Stream.objects.filter(id__in=list(stream_ids)).values_list("id", "last")
+    )
 
 
 def input_of(execution_id: UUID) -> dict[str, Any]:
-    return dict(Content.objects.values_list("input", flat=True).get(execution_id=execution_id))
+    return dict(
+        Content.objects.values_list("input", flat=True).get(execution_id=execution_id)
+    )
 
 
 def partial_of(execution_id: UUID) -> str:
     """The text that was kept so far of an answer."""
-    return Content.objects.filter(execution_id=execution_id).values_list("partial", flat=True).first() or ""
+    return (
+        Content.objects.filter(execution_id=execution_id)
+        .values_list("partial", flat=True)
+        .first()
+        or ""
+    )
+
+
+def _entry(row: dict[str, Any]) -> LogEntry:
+    return LogEntry(**{**row, "type": EventType(row["type"])})
 
 
 def _standing(values: dict[str, Any]) -> Standing:
     phase = Phase(values["phase"]) if values["phase"] else None
-    return Standing(**{**values, "state": ExecutionState(values["state"]), "phase": phase})
+    return Standing(
+        **{**values, "state": ExecutionState(values["state"]), "phase": phase}
+    )
+
+
+def events_of_kinds(stream_id: UUID, kinds: Iterable[EventType]) -> list[LogEntry]:
+    """The events of some kinds in a stream, in order."""
+    rows = Event.objects.filter(stream_id=stream_id, type__in=list(kinds)).order_by(
+        "seq"
+    )
+    return [_entry(row) for row in rows.values(*_ENTRY)]

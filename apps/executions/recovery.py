@@ -37,8 +37,14 @@ def sweep(now: datetime | None = None) -> int:
         work = [
             *((standing, _end_overdue) for standing in queries.overdue(now)),
             *((standing, _recover) for standing in queries.lost(now)),
-            *((standing, _end_stopped) for standing in queries.ignored_stops(now - STOP_GRACE)),
-            *((standing, _end_unstarted) for standing in queries.never_started(now - QUEUE_LIMIT)),
+            *(
+                (standing, _end_stopped)
+                for standing in queries.ignored_stops(now - STOP_GRACE)
+            ),
+            *(
+                (standing, _end_unstarted)
+                for standing in queries.never_started(now - QUEUE_LIMIT)
+            ),
         ]
     return sum(_attempt(handle, standing, now) for standing, handle in work)
 
@@ -51,7 +57,9 @@ def recover_orphans(owner: UUID) -> int:
     return sum(_attempt(_recover, standing, now) for standing in orphans)
 
 
-def _attempt(handle: Callable[[Standing, datetime], object], standing: Standing, now: datetime) -> int:
+def _attempt(
+    handle: Callable[[Standing, datetime], object], standing: Standing, now: datetime
+) -> int:
     try:
         write_now(SWEEP, lambda: handle(standing, now))
     except (LeaseLostError, IllegalTransitionError):
@@ -85,7 +93,9 @@ def _end_overdue(standing: Standing, now: datetime) -> None:
 
 
 def _end_stopped(standing: Standing, now: datetime) -> None:
-    explanation = Explanation("cancelled", "It was stopped.", "Ask again when you like.")
+    explanation = Explanation(
+        "cancelled", "It was stopped.", "Ask again when you like."
+    )
     _end(standing, ExecutionState.CANCELLED, explanation, "", now)
 
 
@@ -101,7 +111,13 @@ def _end_unstarted(standing: Standing, now: datetime) -> None:
     _end(standing, ExecutionState.TIMEOUT, explanation, "NeverStarted", now)
 
 
-def _end(standing: Standing, state: ExecutionState, explanation: Explanation, error_class: str, now: datetime) -> None:
+def _end(
+    standing: Standing,
+    state: ExecutionState,
+    explanation: Explanation,
+    error_class: str,
+    now: datetime,
+) -> None:
     ending = Ending(
         state=state,
         text=queries.partial_of(standing.id),
@@ -109,7 +125,9 @@ def _end(standing: Standing, state: ExecutionState, explanation: Explanation, er
         error_class=error_class,
         cancelled_by="system" if state is ExecutionState.CANCELLED else "",
     )
-    endings.finish(standing, ending, actor=actions.SWEEPER, now=now, reason=explanation.message)
+    endings.finish(
+        standing, ending, actor=actions.SWEEPER, now=now, reason=explanation.message
+    )
 
 
 class Sweeper(threading.Thread):
@@ -132,5 +150,3 @@ class Sweeper(threading.Thread):
     def close(self) -> None:
         self._ending.set()
         self.join(5)
-
-

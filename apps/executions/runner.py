@@ -9,14 +9,17 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
 from apps.core.database import read, write
 from apps.core.errors import Explanation, NetraError
+from apps.core.hub import hub
 from apps.core.tenancy import system
 from apps.executions import actions, journal, queries, runners
 from apps.executions.errors import LeaseLostError
@@ -30,7 +33,12 @@ CAPACITY = 200  # executions at once in one process
 POLL_SECONDS = 1.0
 BEAT_SECONDS = actions.LEASE.total_seconds() / 3
 DRAIN_SECONDS = 10.0
-OPENING = (Phase.CREATED, Phase.WEBSOCKET_SETUP, Phase.CONTEXT_VALIDATION, Phase.STARTING)
+OPENING = (
+    Phase.CREATED,
+    Phase.WEBSOCKET_SETUP,
+    Phase.CONTEXT_VALIDATION,
+    Phase.STARTING,
+)
 
 POLL = system("runner: claimable executions and stop requests")
 
@@ -58,9 +66,15 @@ class Runner:
         self._hint = asyncio.Event()
         self.accepting = True
         self._loops = [
-            self._loop.create_task(_forever(self._claim_waiting, self._hint), name="netra-claim"),
-            self._loop.create_task(_forever(self._obey_stops, None), name="netra-stops"),
-            self._loop.create_task(_forever(self._beat, None, BEAT_SECONDS), name="netra-beat"),
+            self._loop.create_task(
+                _forever(self._claim_waiting, self._hint), name="netra-claim"
+            ),
+            self._loop.create_task(
+                _forever(self._obey_stops, None), name="netra-stops"
+            ),
+            self._loop.create_task(
+                _forever(self._beat, None, BEAT_SECONDS), name="netra-beat"
+            ),
         ]
 
     async def stop(self, drain: float = DRAIN_SECONDS) -> None:
@@ -87,15 +101,38 @@ class Runner:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(lambda: self._spawn(self._obey_stops()))
 
-    def begin(self, claimed: Standing) -> None:
+    def begin(
+        self, claimed: Standing, given: Mapping[str, object] | None = None
+    ) -> None:
         """Run an execution that this process has claimed. On the loop's thread."""
-        lease = LeasedExecution(claimed)
+        lease = LeasedExecution(claimed, given)
         self.running[claimed.id] = lease
-        task = asyncio.get_running_loop().create_task(self._run(lease), name=f"execution {claimed.id}")
+        task = asyncio.get_running_loop().create_task(
+            self._run(lease), name=f"execution {claimed.id}"
+        )
         self._tasks[claimed.id] = task
         task.add_done_callback(lambda done: self._ended(claimed.id, done))
 
-    def claim_here(self, standing: Standing, *, now: Any) -> tuple[Standing | None, list[journal.Draft]]:
+    def text_of(self, execution_id: UUID) -> str | None:
+        """The answer so far, when the execution runs in this process."""
+        lease = self.running.get(execution_id)
+        return None if lease is None else lease.text
+
+    def claim_at_intake(
+        self, standing: Standing, given: Mapping[str, object], now: datetime
+    ) -> list[journal.Draft]:
+        """Inside the unit that queues: claim at once, begin on commit; returns what to announce."""
+        claimed, drafts = self.claim_here(standing, now=now)
+        if claimed is not None:
+            ready = claimed
+            transaction.on_commit(
+                lambda: hub.run_on_loop(lambda: self.begin(ready, given)), robust=True
+            )
+        return drafts
+
+    def claim_here(
+        self, standing: Standing, *, now: datetime
+    ) -> tuple[Standing | None, list[journal.Draft]]:
         """Inside a unit: claim for this process; returns the claim and what it announces."""
         claimed = actions.claim(standing, owner=self.boot_id, now=now)
         if claimed is None:
@@ -108,13 +145,19 @@ class Runner:
         self.running.pop(execution_id, None)
         self._stops.pop(execution_id, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("an execution's task failed", exc_info=error, extra={"action": "runner.task_failed"})
+            log.error(
+                "an execution's task failed",
+                exc_info=error,
+                extra={"action": "runner.task_failed"},
+            )
 
     async def _claim_waiting(self) -> None:
         if self.free <= 0:
             return
         limit = self.free
-        for standing in await read(POLL, lambda: queries.claimable(timezone.now(), limit)):
+        for standing in await read(
+            POLL, lambda: queries.claimable(timezone.now(), limit)
+        ):
             claimed = await write(POLL, lambda s=standing: self._claim_one(s))  # type: ignore[misc]
             if claimed is not None:
                 self.begin(claimed)
@@ -145,7 +188,11 @@ class Runner:
                 self._interrupt(execution_id)
 
     async def _beat(self) -> None:
-        holds = {i: lease.standing.lease_token for i, lease in self.running.items() if lease.standing.lease_token}
+        holds = {
+            i: lease.standing.lease_token
+            for i, lease in self.running.items()
+            if lease.standing.lease_token
+        }
         if not holds:
             return
         held = await write(POLL, lambda: actions.beat(owner=self.boot_id, holds=holds))
@@ -209,7 +256,9 @@ class Runner:
             text=lease.text,
             cancelled_by=by,
             first_token_at=lease.first_token_at,
-            explanation=Explanation("cancelled", reason or "It was stopped.", "Ask again when you like."),
+            explanation=Explanation(
+                "cancelled", reason or "It was stopped.", "Ask again when you like."
+            ),
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -237,11 +286,20 @@ def _timed_out(lease: LeasedExecution) -> Ending:
 
 def _failed(lease: LeasedExecution, error: Exception) -> Ending:
     if isinstance(error, NetraError):
-        explanation = Explanation(error.code, error.message, error.fix, error.retryable, error.values)
-    else:
-        log.error("work failed", exc_info=error, extra={"action": "execution.failed", "execution": str(lease.id)})
         explanation = Explanation(
-            "internal", "The agent stopped because of a fault in its program.", "Try again; support has been told.", True
+            error.code, error.message, error.fix, error.retryable, error.values
+        )
+    else:
+        log.error(
+            "work failed",
+            exc_info=error,
+            extra={"action": "execution.failed", "execution": str(lease.id)},
+        )
+        explanation = Explanation(
+            "internal",
+            "The agent stopped because of a fault in its program.",
+            "Try again; support has been told.",
+            retryable=True,
         )
     cause = error.__cause__ or error
     return Ending(
@@ -265,7 +323,9 @@ async def _forever(
         except asyncio.CancelledError:
             raise
         except Exception:
-            log.exception("a runner step failed", extra={"action": "runner.step_failed"})
+            log.exception(
+                "a runner step failed", extra={"action": "runner.step_failed"}
+            )
         wait = max(0.05, seconds - (time.monotonic() - started))
         if hint is None:
             await asyncio.sleep(wait)

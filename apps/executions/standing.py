@@ -48,6 +48,7 @@ class Standing:
     timeout_seconds: int
     state: ExecutionState
     phase: Phase | None = None
+    waiting_for: str = ""
     version: int = 1
     attempt: int = 1
     announced_attempt: int = 0
@@ -60,15 +61,25 @@ class Standing:
     phases: int = 0
 
     @classmethod
+    def ordered(cls, order: Order) -> Standing:
+        """Where an execution stands when it has just been queued."""
+        shared = cls.__dataclass_fields__.keys() & Order.__dataclass_fields__.keys()
+        values = {name: getattr(order, name) for name in shared}
+        return cls(**values, state=ExecutionState.PENDING)
+
+    @classmethod
     def of(cls, row: Execution) -> Standing:
         values = {name: getattr(row, name) for name in STANDING_COLUMNS}
-        values |= {"state": ExecutionState(row.state), "phase": Phase(row.phase) if row.phase else None}
+        values |= {
+            "state": ExecutionState(row.state),
+            "phase": Phase(row.phase) if row.phase else None,
+        }
         return cls(**values)
 
 
-STANDING_COLUMNS = tuple(name for name in Standing.__dataclass_fields__ if name != "phases")
-
-
+STANDING_COLUMNS = tuple(
+    name for name in Standing.__dataclass_fields__ if name != "phases"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

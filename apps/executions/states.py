@@ -22,8 +22,12 @@ class ExecutionState(StrEnum):
 S = ExecutionState
 TRANSITIONS: dict[ExecutionState, frozenset[ExecutionState]] = {
     S.PENDING: frozenset({S.STARTING, S.FAILED, S.TIMEOUT, S.DEAD, S.CANCELLED}),
-    S.STARTING: frozenset({S.RUNNING, S.PENDING, S.FAILED, S.TIMEOUT, S.DEAD, S.CANCELLED}),
-    S.RUNNING: frozenset({S.COMPLETING, S.PENDING, S.FAILED, S.TIMEOUT, S.DEAD, S.CANCELLED}),
+    S.STARTING: frozenset(
+        {S.RUNNING, S.PENDING, S.FAILED, S.TIMEOUT, S.DEAD, S.CANCELLED}
+    ),
+    S.RUNNING: frozenset(
+        {S.COMPLETING, S.PENDING, S.FAILED, S.TIMEOUT, S.DEAD, S.CANCELLED}
+    ),
     S.COMPLETING: frozenset({S.COMPLETED, S.PENDING, S.FAILED, S.TIMEOUT, S.DEAD}),
     S.COMPLETED: frozenset(),
     S.FAILED: frozenset(),
@@ -65,8 +69,12 @@ PHASES: dict[Phase | None, frozenset[Phase]] = {
     P.STARTING: frozenset({P.THINKING}) | _ENDS,
     P.THINKING: frozenset({P.TOOL_PREPARATION, P.LLM_INTERACTION}) | _ENDS,
     P.TOOL_PREPARATION: frozenset({P.TOOL_EXECUTION, P.LLM_INTERACTION}) | _ENDS,
-    P.LLM_INTERACTION: frozenset({P.THINKING, P.TOOL_EXECUTION, P.RESULT_PROCESSING, P.CIRCUIT_BREAKER_OPEN}) | _ENDS,
-    P.TOOL_EXECUTION: frozenset({P.THINKING, P.LLM_INTERACTION, P.RESULT_PROCESSING}) | _ENDS,
+    P.LLM_INTERACTION: frozenset(
+        {P.THINKING, P.TOOL_EXECUTION, P.RESULT_PROCESSING, P.CIRCUIT_BREAKER_OPEN}
+    )
+    | _ENDS,
+    P.TOOL_EXECUTION: frozenset({P.THINKING, P.LLM_INTERACTION, P.RESULT_PROCESSING})
+    | _ENDS,
     P.RESULT_PROCESSING: frozenset({P.COMPLETING, P.THINKING}) | _ENDS,
     P.COMPLETING: frozenset({P.COMPLETED}) | _ENDS,
     P.COMPLETED: frozenset(),
@@ -124,8 +132,12 @@ def checked_state(value: object) -> ExecutionState:
         return value
     known = ", ".join(state.value for state in ExecutionState)
     if isinstance(value, dict):
-        raise ValueError(f"a state must be an ExecutionState, not the dict {value!r}; states are: {known}")
-    raise TypeError(f"a state must be an ExecutionState, not {value!r}; states are: {known}")
+        raise ValueError(  # noqa: TRY004 - callers tell a whole record from a wrong type
+            f"a state must be an ExecutionState, not the dict {value!r}; states are: {known}"
+        )
+    raise TypeError(
+        f"a state must be an ExecutionState, not {value!r}; states are: {known}"
+    )
 
 
 def allows(source: ExecutionState, target: ExecutionState) -> bool:

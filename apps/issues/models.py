@@ -26,10 +26,21 @@ class Issue(TenantModel):
     class Meta(TenantModel.Meta):
         ordering = ["-last_seen"]
         constraints = [
-            models.UniqueConstraint(fields=["organisation", "fingerprint"], name="issues_issue_fingerprint_once"),
-            models.CheckConstraint(condition=Q(status__in=["open", "closed"]), name="issues_issue_status_known"),
-            models.CheckConstraint(condition=Q(last_seen__gte=F("first_seen")), name="issues_issue_last_not_before_first"),
-            models.CheckConstraint(condition=~Q(fingerprint=""), name="issues_issue_fingerprint_present"),
+            models.UniqueConstraint(
+                fields=["organisation", "fingerprint"],
+                name="issues_issue_fingerprint_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["open", "closed"]),
+                name="issues_issue_status_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(last_seen__gte=F("first_seen")),
+                name="issues_issue_last_not_before_first",
+            ),
+            models.CheckConstraint(
+                condition=~Q(fingerprint=""), name="issues_issue_fingerprint_present"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -40,7 +51,9 @@ class Evidence(TenantModel):
     """One failed execution that belongs to an issue."""
 
     issue = models.ForeignKey(Issue, on_delete=models.CASCADE, related_name="evidence")
-    execution = models.OneToOneField("executions.Execution", on_delete=models.CASCADE, related_name="+")
+    execution = models.OneToOneField(
+        "executions.Execution", on_delete=models.CASCADE, related_name="+"
+    )
     at = models.DateTimeField()
 
     class Meta(TenantModel.Meta):

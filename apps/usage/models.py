@@ -25,11 +25,17 @@ class Record(TenantModel):
     at = models.DateTimeField()
     provider = models.CharField(max_length=64)
     model = models.CharField(max_length=128)
-    feature = models.CharField(max_length=100, blank=True, help_text="The part of the product that called.")
+    feature = models.CharField(
+        max_length=100, blank=True, help_text="The part of the product that called."
+    )
     input_tokens = models.PositiveIntegerField(default=0)
     output_tokens = models.PositiveIntegerField(default=0)
-    cached_tokens = models.PositiveIntegerField(default=0, help_text="Of the input, read from the prompt cache.")
-    cacheable_tokens = models.PositiveIntegerField(default=0, help_text="Of the input, repeated prefix that could be cached.")
+    cached_tokens = models.PositiveIntegerField(
+        default=0, help_text="Of the input, read from the prompt cache."
+    )
+    cacheable_tokens = models.PositiveIntegerField(
+        default=0, help_text="Of the input, repeated prefix that could be cached."
+    )
     latency_ms = models.PositiveIntegerField(default=0)
     status = models.CharField(max_length=16, choices=Status, default=Status.OK)
     error = models.CharField(max_length=200, blank=True)
@@ -39,22 +45,35 @@ class Record(TenantModel):
     class Meta(TenantModel.Meta):
         ordering = ["-at"]
         constraints = [
-            models.CheckConstraint(condition=Q(source__in=["company", "netra"]), name="usage_record_source_known"),
             models.CheckConstraint(
-                condition=Q(status__in=["ok", "error", "timeout", "rate_limited"]), name="usage_record_status_known"
+                condition=Q(source__in=["company", "netra"]),
+                name="usage_record_source_known",
             ),
             models.CheckConstraint(
-                condition=Q(cached_tokens__lte=models.F("input_tokens"), cacheable_tokens__lte=models.F("input_tokens")),
+                condition=Q(status__in=["ok", "error", "timeout", "rate_limited"]),
+                name="usage_record_status_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    cached_tokens__lte=models.F("input_tokens"),
+                    cacheable_tokens__lte=models.F("input_tokens"),
+                ),
                 name="usage_record_cache_within_input",
             ),
-            models.CheckConstraint(condition=Q(cost_usd__gte=0), name="usage_record_cost_not_negative"),
+            models.CheckConstraint(
+                condition=Q(cost_usd__gte=0), name="usage_record_cost_not_negative"
+            ),
             models.UniqueConstraint(
-                fields=["execution_id"], condition=Q(execution_id__isnull=False), name="usage_record_once_per_execution"
+                fields=["execution_id"],
+                condition=Q(execution_id__isnull=False),
+                name="usage_record_once_per_execution",
             ),
         ]
         indexes = [
             # queries: an organisation's records of a period
-            models.Index(fields=["organisation", "source", "at"], name="usage_records_of_period"),
+            models.Index(
+                fields=["organisation", "source", "at"], name="usage_records_of_period"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -26,7 +26,9 @@ def test_no_file_points_at_a_source_map(item: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package["name"])
-def test_each_package_names_its_licence_and_the_text_is_here(package: dict[str, str]) -> None:
+def test_each_package_names_its_licence_and_the_text_is_here(
+    package: dict[str, str],
+) -> None:
     text = (VENDOR / "LICENSES" / package["licence_file"]).read_text()
 
     assert package["licence"]
@@ -41,6 +43,10 @@ def test_nothing_lies_in_the_folder_that_is_not_listed() -> None:
     listed = {"vendor.toml"} | {item["file"] for item in FILES}
     listed |= {f"LICENSES/{package['licence_file']}" for package in PACKAGES}
 
-    found = {path.relative_to(VENDOR).as_posix() for path in VENDOR.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(VENDOR).as_posix()
+        for path in VENDOR.rglob("*")
+        if path.is_file()
+    }
 
     assert found == listed

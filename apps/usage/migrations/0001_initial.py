@@ -6,40 +6,129 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Record',
+            name="Record",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('source', models.CharField(choices=[('company', "The company's own software"), ('netra', "Netra's agents")], default='company', max_length=16)),
-                ('at', models.DateTimeField()),
-                ('provider', models.CharField(max_length=64)),
-                ('model', models.CharField(max_length=128)),
-                ('feature', models.CharField(blank=True, help_text='The part of the product that called.', max_length=100)),
-                ('input_tokens', models.PositiveIntegerField(default=0)),
-                ('output_tokens', models.PositiveIntegerField(default=0)),
-                ('cached_tokens', models.PositiveIntegerField(default=0, help_text='Of the input, read from the prompt cache.')),
-                ('cacheable_tokens', models.PositiveIntegerField(default=0, help_text='Of the input, repeated prefix that could be cached.')),
-                ('latency_ms', models.PositiveIntegerField(default=0)),
-                ('status', models.CharField(choices=[('ok', 'Answered'), ('error', 'Failed'), ('timeout', 'Timed out'), ('rate_limited', 'Rate limited')], default='ok', max_length=16)),
-                ('error', models.CharField(blank=True, max_length=200)),
-                ('cost_usd', models.DecimalField(decimal_places=6, default=0, max_digits=12)),
-                ('execution_id', models.UUIDField(blank=True, null=True)),
-                ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organisation')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("company", "The company's own software"),
+                            ("netra", "Netra's agents"),
+                        ],
+                        default="company",
+                        max_length=16,
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                ("provider", models.CharField(max_length=64)),
+                ("model", models.CharField(max_length=128)),
+                (
+                    "feature",
+                    models.CharField(
+                        blank=True,
+                        help_text="The part of the product that called.",
+                        max_length=100,
+                    ),
+                ),
+                ("input_tokens", models.PositiveIntegerField(default=0)),
+                ("output_tokens", models.PositiveIntegerField(default=0)),
+                (
+                    "cached_tokens",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Of the input, read from the prompt cache."
+                    ),
+                ),
+                (
+                    "cacheable_tokens",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="Of the input, repeated prefix that could be cached.",
+                    ),
+                ),
+                ("latency_ms", models.PositiveIntegerField(default=0)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("ok", "Answered"),
+                            ("error", "Failed"),
+                            ("timeout", "Timed out"),
+                            ("rate_limited", "Rate limited"),
+                        ],
+                        default="ok",
+                        max_length=16,
+                    ),
+                ),
+                ("error", models.CharField(blank=True, max_length=200)),
+                (
+                    "cost_usd",
+                    models.DecimalField(decimal_places=6, default=0, max_digits=12),
+                ),
+                ("execution_id", models.UUIDField(blank=True, null=True)),
+                (
+                    "organisation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organisation",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-at'],
-                'abstract': False,
-                'base_manager_name': 'objects',
-                'indexes': [models.Index(fields=['organisation', 'source', 'at'], name='usage_records_of_period')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('source__in', ['company', 'netra'])), name='usage_record_source_known'), models.CheckConstraint(condition=models.Q(('status__in', ['ok', 'error', 'timeout', 'rate_limited'])), name='usage_record_status_known'), models.CheckConstraint(condition=models.Q(('cacheable_tokens__lte', models.F('input_tokens')), ('cached_tokens__lte', models.F('input_tokens'))), name='usage_record_cache_within_input'), models.CheckConstraint(condition=models.Q(('cost_usd__gte', 0)), name='usage_record_cost_not_negative'), models.UniqueConstraint(condition=models.Q(('execution_id__isnull', False)), fields=('execution_id',), name='usage_record_once_per_execution')],
+                "ordering": ["-at"],
+                "abstract": False,
+                "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(
+                        fields=["organisation", "source", "at"],
+                        name="usage_records_of_period",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("source__in", ["company", "netra"])),
+                        name="usage_record_source_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["ok", "error", "timeout", "rate_limited"])
+                        ),
+                        name="usage_record_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("cacheable_tokens__lte", models.F("input_tokens")),
+                            ("cached_tokens__lte", models.F("input_tokens")),
+                        ),
+                        name="usage_record_cache_within_input",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("cost_usd__gte", 0)),
+                        name="usage_record_cost_not_negative",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("execution_id__isnull", False)),
+                        fields=("execution_id",),
+                        name="usage_record_once_per_execution",
+                    ),
+                ],
             },
         ),
     ]

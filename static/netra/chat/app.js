@@ -34,8 +34,8 @@ class Chat {
 
   start() {
     for (const item of this.memory.outbox) if (item.threadId === this.thread.id) this.showUnsent(item);
-    view.showAll(this.thread);
-    this.refresh();
+    this.changeAll();
+    this.draw();
     this.scroller.toEnd();
     document.addEventListener("click", (event) => this.click(event));
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.escape(event));
@@ -102,9 +102,9 @@ class Chat {
   }
 
   ended(entry) {
-    view.showAll(this.thread);
+    this.changeAll();
     if (entry.state === "completed") announce("Answer ready");
-    store.touchThread(this.thread.id, { current: true });
+    store.touchThread(this.thread.id, { current: true, state: entry.state });
     if (!this.titled) this.learnTitle(this.thread.id);
     this.titled = true;
   }
@@ -125,6 +125,11 @@ class Chat {
     this.drawFrame = requestAnimationFrame(() => this.draw());
   }
 
+  /** For what depends on neighbours: queued answers, the retry button of the last one. */
+  changeAll() {
+    for (const entry of this.thread.entries) this.change(entry);
+  }
+
   draw() {
     clearTimeout(this.drawTimer);
     cancelAnimationFrame(this.drawFrame);
@@ -140,7 +145,6 @@ class Chat {
     this.composer.showActivity({ active: active.length > 0, stopping: active.some((reply) => reply.stopping) });
     document.querySelector(".log").setAttribute("aria-busy", String(active.length > 0));
     document.querySelector(".empty").hidden = this.thread.entries.length > 0;
-    for (const reply of active) reply.title = titleOf(reply.agent);
     view.showClocks(this.thread);
   }
 
@@ -238,7 +242,7 @@ class Chat {
   otherThread(threadId) {
     if (!threadId || threadId === this.thread.id) return;
     const known = store.findItem(threadId);
-    store.touchThread(threadId, { href: threadAddress(threadId), mark: true });
+    store.touchThread(threadId, { href: threadAddress(threadId), mark: true, state: "unknown" });
     if (!known) this.learnTitle(threadId);
   }
 
@@ -255,7 +259,7 @@ class Chat {
     if (!button) return;
     const { act } = button.dataset;
     const entry = view.entryAt(button);
-    if (act === "starter") this.ask({ text: button.textContent.trim(), agent: null });
+    if (act === "starter") this.ask({ text: button.textContent.trim(), agent: this.composer.agent() });
     if (act === "copy-answer") copyText(entry.draft.text, button);
     if (act === "copy-code") copyText(button.closest(".code").querySelector("pre").textContent, button);
     if (act === "retry") this.retry(entry, button);
@@ -264,7 +268,7 @@ class Chat {
   }
 
   escape(event) {
-    if (event.defaultPrevented || event.isComposing || document.querySelector(".drawer-shown")) return;
+    if (event.defaultPrevented || event.isComposing) return;
     this.stop();
   }
 }
@@ -276,10 +280,9 @@ const ANSWERS = {
     const item = this.memory.take(data.client_id ?? frame.id);
     if (!this.thread.id && item && item.threadId === null) this.adopt(data.thread_id, data.seq, item.text);
     if (data.thread_id !== this.thread.id) return this.acceptedElsewhere(data.thread_id);
-    const { question, reply } = events.accept(this.thread, item?.id, data);
-    if (question) this.change(question);
-    if (reply) this.change(reply);
-    view.showAll(this.thread);
+    const { reply } = events.accept(this.thread, item?.id, data);
+    if (reply) reply.agent ??= item?.agent ?? null;
+    this.changeAll();
     announce("Message sent. The agent is about to start");
     if (data.duplicate) this.subscribe();
     else this.inStep = true;
@@ -345,11 +348,6 @@ const SPEECH = {
   agent_error: (data) => `Something went wrong. ${data.message || ""} ${data.fix || ""}`,
   agent_cancelled: (data, entry) => view.stateWords(entry),
 };
-
-function titleOf(agent) {
-  const option = agent && document.querySelector(`#agent-titles option[value="${CSS.escape(agent)}"]`);
-  return option?.textContent || agent;
-}
 
 function threadAddress(threadId) {
   return `${page.home}${threadId}/`;

@@ -39,7 +39,7 @@ export class Composer {
     const long = box.value.length > this.limit * 0.8;
     const points = long ? countPoints(box.value) : 0;
     this.over = points > this.limit;
-    count.textContent = long ? `${numbers.format(points)} of ${numbers.format(this.limit)} characters` : "";
+    count.textContent = long ? `${numbers.format(points)} of ${numbers.format(this.limit)}` : "";
     count.classList.toggle("bad", this.over);
     box.setAttribute("aria-invalid", String(this.over));
   }
@@ -56,9 +56,13 @@ export class Composer {
     const text = box.value;
     if (!text.trim()) return this.say("Write a message first.");
     if (this.over) return this.say("This message is too long. Shorten it, or send it in parts.");
-    this.on.send({ text, agent: picker?.value || null });
+    this.on.send({ text, agent: this.agent() });
     this.fill("");
     box.focus();
+  }
+
+  agent() {
+    return picker?.value || null;
   }
 
   fill(text) {

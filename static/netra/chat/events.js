@@ -107,11 +107,17 @@ export function findQuestion(thread, { clientId, messageId }) {
   );
 }
 
-/** The reply of an execution, made where it belongs if it is new. */
-export function replyOf(thread, executionId, after = null) {
+/** The reply of an execution, made where it belongs if it is new: executions of a thread run in turn. */
+export function replyOf(thread, executionId, question = firstUnanswered(thread)) {
   const known = thread.replies.get(executionId);
   if (known || !executionId) return known;
-  return addEntry(thread, newReply({ executionId }), after && lastAnswerTo(thread, after));
+  return addEntry(thread, newReply({ executionId }), question && lastAnswerTo(thread, question));
+}
+
+/** The first of the questions that wait at the end, without those that the server does not have yet. */
+function firstUnanswered(thread) {
+  const last = thread.entries.findLastIndex((entry) => entry.kind === "reply");
+  return thread.entries.slice(last + 1).find((entry) => entry.status === "sent") || null;
 }
 
 function lastAnswerTo(thread, question) {
@@ -213,7 +219,7 @@ function finish(reply, frame, data, state) {
 function failedState({ state, code = "" }) {
   if (TERMINAL.has(state)) return state;
   if (/time_?out|timed_out|deadline/.test(code)) return "timeout";
-  return /dead|lost/.test(code) ? "dead" : "failed";
+  return /(^|_)dead|lost/.test(code) ? "dead" : "failed";
 }
 
 const HANDLERS = {

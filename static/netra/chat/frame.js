@@ -10,12 +10,13 @@ export function announce(text) {
   status.textContent = text;
 }
 
-/** Follows the newest text only while the reader is at the end. */
+/** Follows the newest text until the reader scrolls up; growing content alone never lets go. */
 export class Scroller {
   constructor() {
     this.box = document.querySelector(".scroll");
     this.button = document.querySelector(".newest");
     this.pinned = true;
+    this.top = 0;
     this.box.addEventListener("scroll", () => this.look(), { passive: true });
     this.button.addEventListener("click", () => this.jump());
     new ResizeObserver(() => this.follow()).observe(this.box);
@@ -23,7 +24,9 @@ export class Scroller {
 
   look() {
     const { scrollHeight, scrollTop, clientHeight } = this.box;
-    this.pinned = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    const wentUp = scrollTop < this.top - 1;
+    this.top = scrollTop;
+    this.pinned = scrollHeight - scrollTop - clientHeight < NEAR_END || (this.pinned && !wentUp);
     this.button.hidden = this.pinned;
   }
 
@@ -136,9 +139,9 @@ export function startDrawer() {
   });
   drawer.querySelector(".drawer-close").addEventListener("click", close);
   shade.addEventListener("click", close);
-  drawer.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    event.stopPropagation();
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !drawer.classList.contains("drawer-shown")) return;
+    event.stopImmediatePropagation();
     close();
   });
   narrow.addEventListener("change", () => set(false));

@@ -17,6 +17,7 @@ const TAGS = [
 const SANITISE = {
   ALLOWED_TAGS: TAGS,
   ALLOWED_ATTR: ["href", "title", "class", "target", "rel", "start"],
+  ADD_URI_SAFE_ATTR: ["target", "rel", "start"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#|\/(?![/\\]))/i,
@@ -44,8 +45,15 @@ rules.image = (tokens, index) => {
   const { escapeHtml } = parser.utils;
   const source = escapeHtml(tokens[index].attrGet("src") || "");
   const words = escapeHtml(tokens[index].content || "Image");
+  if (insideLink(tokens, index)) return words;
   return `<a href="${source}" target="_blank" rel="noopener noreferrer nofollow">${words}</a>`;
 };
+
+function insideLink(tokens, index) {
+  const before = tokens.slice(0, index);
+  const count = (type) => before.filter((token) => token.type === type).length;
+  return count("link_open") > count("link_close");
+}
 
 // The policy forbids style attributes, which the parser writes for the alignment of cells.
 rules.th_open = rules.td_open = (tokens, index, options, env, self) => {

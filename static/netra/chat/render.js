@@ -69,8 +69,12 @@ function badge(reply) {
 
 /* --- steps ---------------------------------------------------------------------------------------- */
 
+/** JSON as people read it: innermost lists and objects on one line. Newlines never stand inside JSON strings. */
 function pretty(value) {
-  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  if (typeof value === "string") return value;
+  const whole = JSON.stringify(value, null, 2);
+  return whole.replace(/([[{])\n\s*([^[\]{}]{1,100}?)\n\s*([\]}])/g, (_, open, inner, close) =>
+    `${open}${inner.replace(/\n\s*/g, " ")}${close}`);
 }
 
 function block(title, value) {
@@ -152,7 +156,9 @@ function approvalButtons(step) {
     const time = make("time");
     time.dateTime = step.expiresAt;
     time.dataset.rel = "";
+    time.className = "muted small";
     row.append(make("span", "muted small", "Expires "), time);
+    refreshTimes(row);
   }
   return row;
 }
@@ -258,12 +264,17 @@ function showReply(view, reply, thread) {
   const mark = `${reply.state}|${stateWords(reply)}`;
   if (view.mark !== mark) view.state.replaceChildren(badge(reply));
   view.mark = mark;
-  if (reply.agent) setText(view.who, reply.title || reply.agent);
+  if (reply.agent) setText(view.who, titleOf(reply.agent));
   view.element.dataset.state = reply.state;
   view.element.setAttribute("aria-busy", String(!done));
   if (!view.read) showSteps(view, reply);
   showBody(view, reply, done);
   showEnd(view, reply, done, thread);
+}
+
+function titleOf(agent) {
+  const option = document.querySelector(`#agent-titles option[value="${CSS.escape(agent)}"]`);
+  return option?.textContent || agent;
 }
 
 function showBody(view, reply, done) {
@@ -274,7 +285,7 @@ function showBody(view, reply, done) {
 }
 
 function showEnd(view, reply, done, thread) {
-  const note = done && reply.partial ? "This answer is incomplete." : "";
+  const note = done ? endNote(reply) : "";
   setText(view.note, note);
   view.note.hidden = !note;
   showProblem(view, reply.problem);
@@ -283,6 +294,11 @@ function showEnd(view, reply, done, thread) {
   view.retry.hidden = !(done && last && reply.state !== "completed" && reply.executionId);
   view.retry.disabled = false;
   if (done) setText(view.clock, "");
+}
+
+function endNote({ partial, state, by, reason }) {
+  const why = state === "cancelled" && by !== "user" && reason ? reason : "";
+  return [why, partial ? "This answer is incomplete." : ""].filter(Boolean).join(" ");
 }
 
 function showProblem(view, problem) {
@@ -304,11 +320,6 @@ export function showClocks(thread, now = Date.now()) {
     if (!view || !reply.startedAt) continue;
     setText(view.clock, `${Math.max(0, Math.floor((now - Date.parse(reply.startedAt)) / 1000))} s`);
   }
-}
-
-/** Show everything that can depend on its neighbours: queued answers, the retry button. */
-export function showAll(thread) {
-  for (const entry of thread.entries) show(entry, thread);
 }
 
 export function entryAt(element) {

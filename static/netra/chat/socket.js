@@ -6,6 +6,7 @@ const LONGEST_WAIT = 15000;
 const PING_EVERY = 25000;
 const SILENCE_MAX = 45000;
 const ACK_EVERY = 1000;
+const STEADY_AFTER = 5000;
 
 /** Whether a close code asks us to stay away. 4408 and 4429 only ask us to wait. */
 export function isFinal(code) {
@@ -93,7 +94,7 @@ export class ChatSocket {
 
   opened(hello) {
     this.ready = true;
-    this.attempt = 0;
+    this.openedAt = Date.now();
     this.window = hello.limits?.window ?? null;
     this.unconfirmed = 0;
     this.handlers.ready(hello);
@@ -127,6 +128,7 @@ export class ChatSocket {
   }
 
   lost(code) {
+    if (this.ready && Date.now() - this.openedAt > STEADY_AFTER) this.attempt = 0;
     this.socket = null;
     this.ready = false;
     this.acks.clear();
@@ -147,6 +149,10 @@ export class ChatSocket {
     const wake = () => !this.socket && !this.stopped && this.connect();
     addEventListener("online", wake);
     addEventListener("pageshow", wake);
-    document.addEventListener("visibilitychange", () => document.hidden || wake());
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      this.beat();
+      wake();
+    });
   }
 }

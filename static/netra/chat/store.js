@@ -133,12 +133,13 @@ export function findItem(threadId) {
 }
 
 /** Put a thread on top of the list, adding it if it is new. `mark`: show that it has news. */
-export function touchThread(threadId, { href, title, current = false, mark = false } = {}) {
+export function touchThread(threadId, { href, title, state, current = false, mark = false } = {}) {
   const item = findItem(threadId) || newItem(threadId, href);
   item.dataset.at = new Date().toISOString();
   if (title) item.querySelector(".thread-title").textContent = title;
   if (current) markCurrent(item);
   markNews(item, mark);
+  if (state) item.querySelectorAll(".mark, .mark-words").forEach((element) => element.remove());
   regroup();
   return item;
 }

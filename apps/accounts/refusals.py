@@ -1,0 +1,121 @@
+"""What a refused request gets at an HTTP door: a receipt, and a page or a problem (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from http import HTTPStatus
+from uuid import UUID
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from apps.accounts.access import Principal
+from apps.accounts.models import IdentityProvider
+from apps.audits import receipts
+from apps.audits.receipts import Refusal
+from apps.core.database import write_now
+from apps.core.errors import NetraError
+from apps.core.tenancy import Scope, tenant
+
+log = logging.getLogger(__name__)
+
+# What nobody needs a receipt for: unreadable requests and strangers are only counted.
+UNRECORDED = frozenset({400, 401, 405, 406, 415})
+TITLES = {
+    400: "The request cannot be read",
+    401: "Not signed in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "This method is not offered here",
+    406: "This form of answer is not offered here",
+    409: "Not possible in the present state",
+    413: "Too large",
+    415: "This form of content is not understood",
+    422: "A value breaks a rule",
+    429: "Too many requests",
+    500: "Something went wrong",
+    503: "Not available right now",
+}
+
+
+def receipt_for(
+    principal: Principal | None, error: NetraError, *, request: HttpRequest
+) -> UUID | None:
+    """Store what a known principal was refused, in a write of its own; None for strangers."""
+    if principal is None or error.status in UNRECORDED:
+        return None
+    refusal = Refusal.of(
+        error,
+        organisation_id=principal.organisation_id,
+        user_id=principal.user_id,
+        rule=f"{request.method} {request.path}"[:200],
+        correlation_id=request.headers.get("X-Request-ID", "")[:128],
+    )
+    return _stored(principal.scope, refusal)
+
+
+def sign_in_receipt(
+    provider: IdentityProvider, error: NetraError, *, rule: str
+) -> UUID | None:
+    """Store a refused sign-in where the provider's organisation and support can read it."""
+    refusal = Refusal.of(
+        error, organisation_id=provider.organisation_id, user_id=None, rule=rule
+    )
+    return _stored(tenant(provider.organisation_id), refusal)
+
+
+def _stored(scope: Scope, refusal: Refusal) -> UUID | None:
+    def unit() -> UUID:
+        # Strangers share no counter: what one was refused says nothing about another.
+        if refusal.user_id is None:
+            return receipts.create(refusal, now=timezone.now())
+        return receipts.record(refusal)
+
+    try:
+        return write_now(scope, unit)
+    except DatabaseError:
+        log.exception(
+            "a receipt could not be stored",
+            extra={"action": "receipt.lost", "code": refusal.code},
+        )
+        return None
+
+
+def page(
+    request: HttpRequest, error: NetraError, *, receipt_id: UUID | None = None
+) -> HttpResponse:
+    """The refusal as a page of our own."""
+    context = {"error": error, "receipt_id": receipt_id}
+    return _timed(
+        render(request, "accounts/refused.html", context, status=error.status), error
+    )
+
+
+def problem(error: NetraError, *, receipt_id: UUID | None = None) -> HttpResponse:
+    """The refusal as application/problem+json."""
+    document: dict[str, object] = {
+        "type": f"urn:netra:problem:{error.code}",
+        "title": TITLES.get(error.status, "Refused"),
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "fix": error.fix,
+        "receipt_id": receipt_id,
+    }
+    if error.problems:
+        document["errors"] = [asdict(each) for each in error.problems]
+    response = JsonResponse(
+        document, status=error.status, content_type="application/problem+json"
+    )
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = 'Bearer realm="netra"'
+    return _timed(response, error)
+
+
+def _timed(response: HttpResponse, error: NetraError) -> HttpResponse:
+    if error.retry_after or error.status in {429, 503}:
+        response["Retry-After"] = str(max(1, round(error.retry_after or 1)))
+    return response

@@ -1,0 +1,110 @@
+"""The pages of signing in: the one login page, the way to one's company, the way to its provider."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+from allauth.account.views import LoginView
+from allauth.core import ratelimit
+from allauth.socialaccount.providers.openid_connect import views as openid_connect
+from csp.decorators import csp_update
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from apps.accounts import access, provider, refusals
+from apps.core.errors import UnavailableError
+
+
+class SignInView(LoginView):  # type: ignore[misc]  # allauth ships no types
+    """One page for everybody: company, password, and in the demo its people."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        following = _following(self.request)
+        return {
+            **super().get_context_data(**kwargs),
+            "following": following,
+            "people": _demo_people(following),
+        }
+
+
+@require_POST
+def company(request: HttpRequest) -> HttpResponseBase:
+    """From an address to the sign-in of its company. Every unknown address gets the same answer."""
+    limited: HttpResponse | None = ratelimit.consume_or_429(request, action="login")
+    if limited is not None:
+        return limited
+    following = _following(request)
+    row = access.provider_for_email(request.POST.get("email", ""))
+    if row is not None:
+        return redirect(_start(row.provider_id, following))
+    messages.info(
+        request,
+        "No company sign-in is set up for this address. Use your password, or ask your administrator.",
+    )
+    return redirect(_with(reverse("account_login"), next=following))
+
+
+# A provider may lead on through several hosts of its own, and form-action counts them all.
+# The page has one button, whose target is ours, and no field.
+@never_cache
+@csp_update({"form-action": ["https:"]})
+def provider_login(request: HttpRequest, provider_id: str) -> HttpResponseBase:
+    """Ask once more (GET), then go to the provider (POST)."""
+    try:
+        response: HttpResponseBase = openid_connect.login(request, provider_id)
+    except requests.RequestException:
+        error = UnavailableError(
+            "Your company's sign-in cannot be reached.",
+            fix="Try again in a minute; if it stays so, tell your administrator.",
+            retry_after=60,
+        )
+        return refusals.page(request, error)
+    return response
+
+
+def closed(request: HttpRequest, **_: str) -> HttpResponse:
+    """allauth's pages that Netra does not offer: accounts and addresses are kept by operators."""
+    raise Http404
+
+
+def _following(request: HttpRequest) -> str:
+    """Where the person wanted to go, when it is a page of ours."""
+    url = request.POST.get("next") or request.GET.get("next") or ""
+    safe = url_has_allowed_host_and_scheme(
+        url, {request.get_host()}, require_https=request.is_secure()
+    )
+    return url if safe else ""
+
+
+def _demo_people(following: str) -> list[dict[str, str]]:
+    if not settings.NETRA_DEMO:
+        return []
+    people = []
+    for email in provider.PEOPLE:
+        if row := access.provider_for_email(email):
+            start = _start(
+                row.provider_id, following, auth_params=urlencode({"login_hint": email})
+            )
+            people.append(
+                {"email": email, "company": row.organisation.name, "start": start}
+            )
+    return people
+
+
+def _start(provider_id: str, following: str, **more: str) -> str:
+    return _with(
+        reverse("openid_connect_login", args=[provider_id]), next=following, **more
+    )
+
+
+def _with(path: str, **values: str) -> str:
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"{path}?{query}" if query else path

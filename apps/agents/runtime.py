@@ -1,0 +1,248 @@
+"""The agent loop over pydantic-ai: a question in, tool calls and text out, through a listener.
+
+Imported only by workers (it is slow to load). Knows no database and no Django.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from pydantic_ai import Agent, ModelRetry, RunContext, Tool
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ModelAPIError,
+    ModelRateLimitError,
+    ModelRequestRejectedError,
+    UnexpectedModelBehavior,
+    UserError,
+)
+from pydantic_ai.messages import (
+    AgentStreamEvent,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    UserPromptPart,
+)
+from pydantic_ai.models import Model, infer_model
+from pydantic_ai.usage import UsageLimits
+
+from apps.agents.errors import (
+    ModelMisbehavedError,
+    ProviderError,
+    ProviderRateLimitError,
+    ProviderRefusedError,
+    ToolFailedError,
+    UnknownModelError,
+)
+from apps.agents.scripted import ScriptedProviderFailure
+from apps.core.errors import InvalidInputError, NetraError
+from apps.executions.contexts import UserExecutionContext
+
+REQUEST_LIMIT = 12  # model requests in one turn
+RESULT_BYTES = 8 * 1024  # of a tool's result in an event
+
+
+class Listener(Protocol):
+    """Who is told what the agent does."""
+
+    def say(self, text: str) -> None: ...
+    def request_began(self) -> None: ...
+    async def tool_began(
+        self, call_id: str, tool: str, arguments: Mapping[str, object]
+    ) -> None: ...
+    async def tool_ended(
+        self, call_id: str, tool: str, status: str, result: object, ms: int
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What tools get: for whom they work, and who listens."""
+
+    context: UserExecutionContext
+    listener: Listener
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the loop needs it. `function` takes the context first, or nothing but arguments."""
+
+    name: str
+    description: str
+    schema: Mapping[str, object]
+    function: Callable[..., Awaitable[object]]
+    takes_context: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole text and what it took."""
+
+    text: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+
+
+def build(
+    model: Model | str, instructions: str, tools: Sequence[ToolSpec]
+) -> Agent[Situation, str]:
+    """One reusable agent; raises UnknownModelError for a name that pydantic-ai does not know."""
+    try:
+        chosen = model if isinstance(model, Model) else infer_model(model)
+    except (UserError, ValueError, ImportError) as error:
+        raise UnknownModelError(
+            f"The model {model!r} cannot be used: {error}"
+        ) from error
+    return Agent(
+        chosen,
+        deps_type=Situation,
+        instructions=instructions or None,
+        tools=[_tool(spec) for spec in tools],
+        retries=2,
+    )
+
+
+async def run(
+    agent: Agent[Situation, str],
+    *,
+    question: str,
+    history: Sequence[Mapping[str, str]],
+    situation: Situation,
+) -> Answer:
+    """Run one turn to its end; raises a NetraError that says what failed."""
+    try:
+        result = await agent.run(
+            question,
+            message_history=[_message(said) for said in history],
+            deps=situation,
+            usage_limits=UsageLimits(request_limit=REQUEST_LIMIT),
+            event_stream_handler=_hear,
+        )
+    except NetraError:
+        raise
+    except ScriptedProviderFailure as error:
+        raise ProviderError(
+            "The model's provider broke off in the middle of the answer."
+        ) from error
+    except AgentRunError as error:
+        raise _explained(error) from error
+    usage = result.usage
+    response = result.response
+    return Answer(
+        text=clean(result.output),
+        model=response.model_name or "",
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=usage.cache_read_tokens,
+    )
+
+
+def clean(text: str) -> str:
+    """Text that can be stored and sent: without NUL and lone surrogates."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return (
+        text.replace("\x00", "�")
+        .encode("utf-16", "surrogatepass")
+        .decode("utf-16", "replace")
+    )
+
+
+async def _hear(
+    ctx: RunContext[Situation], events: AsyncIterable[AgentStreamEvent]
+) -> None:
+    listener = ctx.deps.listener
+    fresh = True
+    async for event in events:
+        if fresh and isinstance(event, PartStartEvent | PartDeltaEvent):
+            listener.request_began()
+            fresh = False
+        if isinstance(event, PartDeltaEvent):
+            if isinstance(event.delta, TextPartDelta):
+                listener.say(clean(event.delta.content_delta))
+        elif isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+            listener.say(clean(event.part.content))
+
+
+def _tool(spec: ToolSpec) -> Tool[Situation]:
+    return Tool.from_schema(
+        partial(_call, spec),
+        spec.name,
+        spec.description,
+        dict(spec.schema),
+        takes_ctx=True,
+    )
+
+
+async def _call(spec: ToolSpec, ctx: RunContext[Situation], **arguments: Any) -> object:
+    """Call one tool between its two events."""
+    listener, call_id = ctx.deps.listener, ctx.tool_call_id or "call"
+    await listener.tool_began(call_id, spec.name, arguments)
+    started = time.perf_counter()
+
+    def ms() -> int:
+        return int((time.perf_counter() - started) * 1000)
+
+    try:
+        call = (
+            spec.function(ctx.deps.context, **arguments)
+            if spec.takes_context
+            else spec.function(**arguments)
+        )
+        result = await call
+    except (InvalidInputError, TypeError) as error:
+        await listener.tool_ended(
+            call_id, spec.name, "error", {"error": str(error)}, ms()
+        )
+        raise ModelRetry(str(error)) from error
+    except Exception as error:
+        await listener.tool_ended(
+            call_id, spec.name, "error", {"error": "The tool failed."}, ms()
+        )
+        raise ToolFailedError(f"The tool {spec.name!r} failed.") from error
+    await listener.tool_ended(call_id, spec.name, "ok", shown(result), ms())
+    return result
+
+
+def shown(result: object) -> object:
+    """A tool's result as an event may carry it: at most 8 KiB of JSON, else its size and beginning."""
+    text = json.dumps(result, default=str, ensure_ascii=False)
+    if (
+        len(text) <= RESULT_BYTES // 4
+        or len(text.encode("utf-8", "replace")) <= RESULT_BYTES
+    ):
+        return result
+    return {
+        "too_long": True,
+        "bytes": len(text.encode("utf-8", "replace")),
+        "beginning": text[:500],
+    }
+
+
+def _message(said: Mapping[str, str]) -> ModelMessage:
+    if said["role"] == "user":
+        return ModelRequest(parts=[UserPromptPart(content=said["text"])])
+    return ModelResponse(parts=[TextPart(content=said["text"])])
+
+
+def _explained(error: AgentRunError) -> NetraError:
+    if isinstance(error, ModelRateLimitError):
+        return ProviderRateLimitError("The model's provider is busy.")
+    if isinstance(error, ModelRequestRejectedError):
+        return ProviderRefusedError("The model's provider refused the request.")
+    if isinstance(error, ModelAPIError):
+        return ProviderError("The model's provider failed.")
+    if isinstance(error, UnexpectedModelBehavior):
+        return ModelMisbehavedError("The model gave no usable answer.")
+    return ModelMisbehavedError("The agent could not come to an end.")

@@ -1,0 +1,299 @@
+"""Every write of chat: a question, its reply, a thread's life. One action for all four doors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.utils import timezone
+
+from apps.accounts.access import Principal
+from apps.agents.access import ChosenAgent, agent_for
+from apps.agents.catalogue import RUNNER
+from apps.chat import access, queries
+from apps.chat.limits import WAITING_PER_THREAD
+from apps.chat.models import IdempotencyKey, Message, Thread
+from apps.core import sql
+from apps.core.errors import ConflictError, IdempotencyConflictError, NotAllowedError
+from apps.executions import actions as executions
+from apps.executions import journal
+from apps.executions import queries as execution_queries
+from apps.executions.events import ExecutionFinished, LogEntry
+from apps.executions.journal import Draft
+from apps.executions.standing import Order, Standing
+from apps.executions.states import EventType
+
+TITLE_LENGTH = 60
+Claimer = Callable[[Standing, Mapping[str, object], datetime], list[Draft]]
+
+
+class ThreadBusyError(ConflictError):
+    """Too many messages wait in this thread."""
+
+    code = "thread_busy"
+    fix = "Wait for an answer, or stop the running one."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a person asks, already checked by the door's protocol."""
+
+    text: str
+    thread_id: UUID | None = None
+    agent: str | None = None
+    client_id: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """The body's fingerprint: the same id with another body is a conflict."""
+        body = [self.text, str(self.thread_id), self.agent, dict(self.metadata)]
+        return hashlib.sha256(
+            json.dumps(body, sort_keys=True, default=str).encode()
+        ).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What came of a question: the ids, and the entries it wrote into the thread's log."""
+
+    thread_id: UUID
+    message_id: UUID
+    execution_id: UUID
+    seq: int
+    duplicate: bool = False
+    entries: tuple[LogEntry, ...] = ()
+
+    def answer(self) -> dict[str, object]:
+        return {
+            "message_id": str(self.message_id),
+            "execution_id": str(self.execution_id),
+            "thread_id": str(self.thread_id),
+            "seq": self.seq,
+        }
+
+
+def ask(
+    *,
+    principal: Principal,
+    question: Question,
+    claim: Claimer | None = None,
+    now: datetime | None = None,
+) -> Asked:
+    """Write a question with its execution; claims it at once where `claim` has a free slot.
+
+    Raises NotFoundError for an absent or foreign thread, IdempotencyConflictError, ThreadBusyError,
+    NotAllowedError; then nothing is written.
+    """
+    if not principal.may_ask:
+        raise NotAllowedError("Your role may read but not ask.")
+    if question.client_id and (known := _known(principal, question)) is not None:
+        return known
+    now = now or timezone.now()
+    agent = agent_for(question.agent, is_staff=principal.is_staff)
+    thread_id, waits = _thread(principal, question, now)
+    message_id = uuid.uuid4()
+    order = _order(principal, agent, thread_id, question, waits=waits)
+    _write_message(principal, thread_id, message_id, question, order.id, now)
+    standing = executions.queue(
+        actor=principal.actor, order=order, now=now, ring=claim is None
+    )
+    drafts = [_message_created(message_id, question)]
+    if claim is not None and not waits:
+        drafts += claim(standing, order.input, now)
+    entries = journal.append(
+        organisation_id=principal.organisation_id,
+        stream_id=thread_id,
+        drafts=drafts,
+        now=now,
+        execution_id=order.id,
+        attempt=standing.attempt,
+    )
+    asked = Asked(
+        thread_id=thread_id,
+        message_id=message_id,
+        execution_id=order.id,
+        seq=entries[0].seq,
+        entries=tuple(entries),
+    )
+    if question.client_id:
+        _remember(principal, question, asked, now)
+    return asked
+
+
+def open_thread(
+    *, principal: Principal, title: str = "", now: datetime | None = None
+) -> UUID:
+    """Start an empty conversation with its log; returns its id."""
+    now = now or timezone.now()
+    thread_id = uuid.uuid4()
+    journal.open_stream(
+        stream_id=thread_id,
+        organisation_id=principal.organisation_id,
+        user_id=principal.user_id,
+    )
+    row = {
+        "id": thread_id,
+        "organisation_id": principal.organisation_id,
+        "user_id": principal.user_id,
+        "title": title,
+        "created_at": now,
+        "updated_at": now,
+    }
+    sql.insert(Thread, [row])
+    return thread_id
+
+
+def write_reply(finished: ExecutionFinished) -> None:
+    """The agent's message, in the transaction that ends its execution."""
+    if finished.reply_id is None or not finished.text:
+        return
+    row = {
+        "id": finished.reply_id,
+        "organisation_id": finished.organisation_id,
+        "thread_id": finished.stream_id,
+        "role": Message.Role.ASSISTANT,
+        "text": finished.text,
+        "agent": finished.agent,
+        "execution_id": finished.execution_id,
+        "partial": finished.partial,
+        "created_at": finished.at,
+    }
+    sql.insert(Message, [row])
+
+
+def release_next(stream_id: UUID, now: datetime | None = None) -> bool:
+    """Let the oldest waiting question of a thread go, with the conversation as it is now."""
+    alive = execution_queries.alive_in(stream_id)
+    if not alive or any(standing.waiting_for != "predecessor" for standing in alive):
+        return False
+    standing = alive[0]
+    given = execution_queries.input_of(standing.id)
+    given["history"] = queries.history(stream_id, waiting_too=False)
+    executions.complete_input(
+        standing=standing, values=given, now=now or timezone.now()
+    )
+    return True
+
+
+def _known(principal: Principal, question: Question) -> Asked | None:
+    row = (
+        IdempotencyKey.objects.filter(user_id=principal.user_id, key=question.client_id)
+        .values_list("body_digest", "answer")
+        .first()
+    )
+    if row is None:
+        return None
+    if row[0] != question.digest():
+        raise IdempotencyConflictError(field="id")
+    ids = {
+        name: UUID(row[1][name]) for name in ("thread_id", "message_id", "execution_id")
+    }
+    return Asked(seq=row[1]["seq"], duplicate=True, **ids)
+
+
+def _remember(
+    principal: Principal, question: Question, asked: Asked, now: datetime
+) -> None:
+    row = {
+        "organisation_id": principal.organisation_id,
+        "user_id": principal.user_id,
+        "key": question.client_id,
+        "body_digest": question.digest(),
+        "answer": asked.answer(),
+        "created_at": now,
+    }
+    sql.insert(IdempotencyKey, [row])
+
+
+def _thread(
+    principal: Principal, question: Question, now: datetime
+) -> tuple[UUID, bool]:
+    """The thread's id, and whether something in it must end first."""
+    if question.thread_id is None:
+        return open_thread(
+            principal=principal, title=_title(question.text), now=now
+        ), False
+    thread = access.thread_for(principal.user_id, question.thread_id)
+    alive = execution_queries.alive_in(thread.pk)
+    if len(alive) > WAITING_PER_THREAD:
+        raise ThreadBusyError(
+            values={"waiting": len(alive) - 1, "limit": WAITING_PER_THREAD}
+        )
+    values: dict[str, object] = {"updated_at": now, "archived": False}
+    if not thread.title:
+        values["title"] = _title(question.text)
+    where = {"id": thread.pk, "organisation_id": principal.organisation_id}
+    sql.swap(Thread, where=where, values=values)
+    return thread.pk, bool(alive)
+
+
+def _order(
+    principal: Principal,
+    agent: ChosenAgent,
+    thread_id: UUID,
+    question: Question,
+    *,
+    waits: bool,
+) -> Order:
+    history = [] if question.thread_id is None or waits else queries.history(thread_id)
+    return Order(
+        organisation_id=principal.organisation_id,
+        user_id=principal.user_id,
+        stream_id=thread_id,
+        runner=RUNNER,
+        agent=agent.name,
+        tier=principal.tier,
+        timeout_seconds=principal.plan.execution_seconds,
+        input={
+            "text": question.text,
+            "history": history,
+            "model": agent.model,
+            "metadata": dict(question.metadata),
+        },
+        reply_id=uuid.uuid4(),
+        waiting_for="predecessor" if waits else "",
+    )
+
+
+def _write_message(
+    principal: Principal,
+    thread_id: UUID,
+    message_id: UUID,
+    question: Question,
+    execution_id: UUID,
+    now: datetime,
+) -> None:
+    row = {
+        "id": message_id,
+        "organisation_id": principal.organisation_id,
+        "thread_id": thread_id,
+        "role": Message.Role.USER,
+        "text": question.text,
+        "client_id": question.client_id or "",
+        "execution_id": execution_id,
+        "created_at": now,
+    }
+    sql.insert(Message, [row])
+
+
+def _message_created(message_id: UUID, question: Question) -> Draft:
+    payload: dict[str, object] = {
+        "message_id": str(message_id),
+        "role": "user",
+        "text": question.text,
+    }
+    if question.client_id:
+        payload["client_id"] = question.client_id
+    return Draft(type=EventType.MESSAGE_CREATED, payload=payload, about_execution=False)
+
+
+def _title(text: str) -> str:
+    line = " ".join(text.split())
+    return (
+        line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"
+    )

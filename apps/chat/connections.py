@@ -1,0 +1,246 @@
+"""The open sockets of this process: who is behind each, what it may do, when it must end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from uuid import UUID, uuid4
+
+from django.conf import settings
+
+from apps.accounts.access import Principal
+from apps.accounts.credentials import Credential, still_valid
+from apps.chat import protocol
+from apps.chat.delivery import Subscription, delivery
+from apps.chat.limits import Limits
+from apps.chat.outbox import Outbox
+from apps.chat.protocol import CloseCode
+from apps.core.database import read
+from apps.core.errors import (
+    NetraError,
+    NotAuthenticatedError,
+    RateLimitedError,
+    UnavailableError,
+)
+from apps.core.hub import hub
+from apps.core.tenancy import system, topic
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+VALID_SECONDS = 3.0  # how often credentials are looked up again
+MINUTE = 60.0
+VALIDITY = system("connections: sessions, tokens and memberships that still hold")
+
+
+class IdleError(NetraError):
+    """Nothing was heard for a long time."""
+
+    code = "idle"
+    fix = "Connect again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadNotice:
+    """Hint to a person's other sockets: something happened in a thread, or someone types."""
+
+    kind: str
+    thread_id: UUID | None
+    origin: UUID | None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Connection:
+    """One socket after it was accepted."""
+
+    principal: Principal
+    credential: Credential
+    limits: Limits
+    outbox: Outbox
+    end: Callable[[CloseCode | int, NetraError], Awaitable[None]]
+    id: UUID = field(default_factory=uuid4)
+    subscriptions: dict[UUID, Subscription] = field(default_factory=dict)
+    changed: set[UUID] = field(default_factory=set)
+    bad_frames: int = 0
+    heard_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def user_topic(self) -> str:
+        return topic(self.principal.organisation_id, "user", self.principal.user_id.hex)
+
+    def subscribe(self, thread_id: UUID, last: int) -> Subscription:
+        """Attach to a thread's stream, everything up to `last` being known to the client."""
+        self.unsubscribe(thread_id)
+        subscription = Subscription(self.principal.scope, thread_id, self.outbox, last)
+        self.subscriptions[thread_id] = subscription
+        delivery.attach(subscription)
+        return subscription
+
+    def unsubscribe(self, thread_id: UUID) -> None:
+        subscription = self.subscriptions.pop(thread_id, None)
+        if subscription is not None:
+            delivery.detach(subscription)
+
+    def notice(self, message: object) -> None:
+        """Hear of this person's other sockets."""
+        if (
+            not isinstance(message, ThreadNotice)
+            or message.origin == self.id
+            or self.outbox.closed
+        ):
+            return
+        if message.kind == "typing":
+            self.outbox.put(protocol.frame("typing", {}, thread_id=message.thread_id))
+        elif (
+            message.thread_id is not None
+            and message.thread_id not in self.subscriptions
+        ):
+            self.changed.add(message.thread_id)
+
+    def tell_changes(self) -> None:
+        """Send what changed elsewhere, joined over a second."""
+        changed, self.changed = self.changed, set()
+        for thread_id in changed:
+            self.outbox.put(
+                protocol.frame(
+                    "thread_changed", {"thread_id": str(thread_id)}, thread_id=thread_id
+                )
+            )
+
+    def close(self) -> None:
+        self.outbox.close()
+        for thread_id in list(self.subscriptions):
+            self.unsubscribe(thread_id)
+
+
+class Connections:
+    """All of them, by person."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[UUID, UUID], list[Connection]] = defaultdict(list)
+        self._asked: dict[tuple[UUID, UUID], deque[float]] = defaultdict(deque)
+        self._ticking: asyncio.Task[None] | None = None
+        self._validated_at = 0.0
+        self.refusing: UnavailableError | None = None
+
+    def start(self) -> None:
+        self.refusing = None
+        self._ticking = asyncio.get_running_loop().create_task(
+            self._tick_for_ever(), name="netra-connections"
+        )
+
+    async def stop(self) -> None:
+        """Send everybody away with 4503: the server is going."""
+        self.refusing = UnavailableError("The server is going away.", retry_after=2)
+        ending = [c.end(CloseCode.UNAVAILABLE, self.refusing) for c in self.all()]
+        await asyncio.gather(*ending, return_exceptions=True)
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.gather(self._ticking, return_exceptions=True)
+
+    def all(self) -> list[Connection]:
+        return [connection for group in self._open.values() for connection in group]
+
+    def full(self, principal: Principal, limits: Limits) -> bool:
+        key = (principal.organisation_id, principal.user_id)
+        return (
+            settings.NETRA_LIMITS and len(self._open.get(key, ())) >= limits.connections
+        )
+
+    def add(self, connection: Connection) -> None:
+        principal = connection.principal
+        self._open[principal.organisation_id, principal.user_id].append(connection)
+        hub.watch(connection.user_topic, connection.notice)
+
+    def remove(self, connection: Connection) -> None:
+        connection.close()
+        hub.unwatch(connection.user_topic, connection.notice)
+        key = (connection.principal.organisation_id, connection.principal.user_id)
+        group = self._open.get(key, [])
+        if connection in group:
+            group.remove(connection)
+        if not group:
+            self._open.pop(key, None)
+
+    def pace(self, principal: Principal, limits: Limits) -> None:
+        """Count a question; raises RateLimitedError beyond the person's minute."""
+        if not settings.NETRA_LIMITS:
+            return
+        asked, now = (
+            self._asked[principal.organisation_id, principal.user_id],
+            time.monotonic(),
+        )
+        while asked and asked[0] <= now - MINUTE:
+            asked.popleft()
+        if len(asked) >= limits.messages_per_minute:
+            wait = round(asked[0] + MINUTE - now, 1)
+            raise RateLimitedError(
+                f"{limits.messages_per_minute} messages a minute are allowed.",
+                retry_after=wait,
+                values={"limit": limits.messages_per_minute},
+            )
+        asked.append(now)
+
+    def tell_others(
+        self,
+        principal: Principal,
+        kind: str,
+        thread_id: UUID | None,
+        origin: UUID | None,
+    ) -> None:
+        """Hint this person's other sockets, in every process."""
+        name = topic(principal.organisation_id, "user", principal.user_id.hex)
+        hub.publish(name, ThreadNotice(kind=kind, thread_id=thread_id, origin=origin))
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self.tick()
+            except Exception:
+                log.exception(
+                    "a connection tick failed",
+                    extra={"action": "connections.tick_failed"},
+                )
+
+    async def tick(self) -> None:
+        """Tell changes, end idle sockets, and every few seconds those whose credential is void."""
+        now = time.monotonic()
+        for connection in self.all():
+            if not connection.outbox.closed:
+                connection.tell_changes()
+            if now - connection.heard_at > connection.limits.idle_seconds:
+                await connection.end(1000, IdleError())
+        for key in [
+            key
+            for key, asked in self._asked.items()
+            if not asked or asked[-1] <= now - MINUTE
+        ]:
+            del self._asked[key]
+        if now - self._validated_at >= VALID_SECONDS:
+            self._validated_at = now
+            await self._end_void()
+
+    async def _end_void(self) -> None:
+        connections = self.all()
+        if not connections:
+            return
+        held = {
+            c.credential: (c.principal.organisation_id, c.principal.user_id)
+            for c in connections
+        }
+        valid = await read(VALIDITY, partial(still_valid, held))
+        for connection in connections:
+            if connection.credential not in valid:
+                error = NotAuthenticatedError(
+                    "Your session or token is no longer valid."
+                )
+                await connection.end(CloseCode.NOT_AUTHENTICATED, error)
+
+
+connections = Connections()

@@ -1,0 +1,406 @@
+"""The WebSocket's words: frames read into typed requests, answers and events written as frames.
+
+Pure: no Django, no socket. What a request does is the router's business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+from uuid import UUID
+
+from apps.core.errors import BadFrameError, InvalidInputError, NetraError, TooLargeError
+
+SUBPROTOCOL = "netra.v1"
+FRAME_MAX = 512 * 1024  # bytes; larger frames are refused
+MESSAGE_MAX = 2 * 1024 * 1024  # bytes; the server closes with 1009 beyond
+ID_MAX = 128
+DEPTH_MAX = 32
+BAD_FRAMES_MAX = 10
+TEXT_KEYS = ("text", "content", "message", "query")
+
+
+class CloseCode(IntEnum):
+    """Why the server ends a connection."""
+
+    BAD_FRAMES = 4400
+    NOT_AUTHENTICATED = 4401
+    REFUSED = 4403
+    SLOW = 4408
+    TOO_MANY = 4409
+    RATE = 4429
+    UNAVAILABLE = 4503
+
+
+class RequestType(StrEnum):
+    """What a client may ask."""
+
+    USER_MESSAGE = "user_message"
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+    ACK = "ack"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    DECIDE = "decide"
+    FEEDBACK = "feedback"
+    TYPING = "typing"
+    PING = "ping"
+
+
+# Events after which the text that was streamed for an execution is void or complete.
+VOIDS_TEXT = frozenset(
+    {
+        "agent_started",
+        "attempt_started",
+        "agent_completed",
+        "agent_error",
+        "agent_cancelled",
+    }
+)
+
+ALIASES = dict.fromkeys(
+    (
+        "message",
+        "chat",
+        "chat_message",
+        "user",
+        "user_input",
+        "start_agent",
+        "agent_request",
+    ),
+    RequestType.USER_MESSAGE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One frame of a client. `fields` holds `data` (or `payload`) over the top level."""
+
+    type: RequestType
+    id: str | None
+    fields: Mapping[str, Any]
+
+
+class RefusedFrame(Exception):  # noqa: N818 - it is a frame that was refused, with the error inside
+    """A frame that cannot be obeyed; `id` is the client's, where it could be read."""
+
+    def __init__(self, error: NetraError, frame_id: str | None = None) -> None:
+        self.error, self.id = error, frame_id
+        super().__init__(error.message)
+
+
+def parse(raw: str | bytes | None) -> Request:
+    """Read one frame; raises RefusedFrame with BadFrameError, TooLargeError or InvalidInputError."""
+    if not isinstance(raw, str):
+        raise RefusedFrame(
+            BadFrameError(
+                "Binary frames are not understood.", fix="Send JSON as a text frame."
+            )
+        )
+    if len(raw) > FRAME_MAX or (len(raw) * 4 > FRAME_MAX and _size(raw) > FRAME_MAX):
+        raise RefusedFrame(
+            TooLargeError(
+                f"The frame is larger than {FRAME_MAX // 1024} KiB.",
+                values={"limit_bytes": FRAME_MAX},
+            )
+        )
+    frame = _object(raw)
+    frame_id = _frame_id(frame)
+    try:
+        return Request(type=_type(frame), id=frame_id, fields=_fields(frame))
+    except NetraError as error:
+        raise RefusedFrame(error, frame_id) from error
+
+
+def text_of(fields: Mapping[str, Any], limit: int) -> str:
+    """The message's text; refuses missing, blank, too long, NUL and lone surrogates by name."""
+    key = next((key for key in TEXT_KEYS if fields.get(key) is not None), None)
+    if key is None:
+        raise InvalidInputError(
+            "The message has no text.",
+            field="text",
+            fix="Send the question under 'text'.",
+        )
+    text = fields[key]
+    if not isinstance(text, str):
+        raise InvalidInputError(
+            f"The text must be a string, not {_kind(text)}.",
+            field=key,
+            fix="Send the question as a JSON string.",
+        )
+    return checked_text(text, limit, field=key)
+
+
+def checked_text(text: str, limit: int, *, field: str = "text") -> str:
+    """`text` itself when it may be stored; raises InvalidInputError or TooLargeError."""
+    if not text.strip():
+        raise InvalidInputError(
+            "The message is empty.", field=field, fix="Write a question."
+        )
+    if len(text) > limit:
+        raise TooLargeError(
+            f"The message has {len(text):,} characters; {limit:,} are allowed.",
+            field=field,
+            fix="Shorten it, or send it in parts.",
+            values={"length": len(text), "limit": limit},
+        )
+    if "\x00" in text:
+        raise InvalidInputError(
+            "The text contains a NUL character.",
+            field=field,
+            fix="Remove the NUL (U+0000).",
+        )
+    if not text.isascii() and any(
+        "\ud800" <= character <= "\udfff" for character in text
+    ):
+        raise InvalidInputError(
+            "The text contains a lone surrogate.",
+            field=field,
+            fix="Send whole characters (valid UTF-16 pairs).",
+        )
+    return text
+
+
+def uuid_of(fields: Mapping[str, Any], name: str) -> UUID:
+    """The UUID under `name`; raises InvalidInputError when it is missing or malformed."""
+    found = optional_uuid(fields, name)
+    if found is None:
+        raise InvalidInputError(
+            f"'{name}' is missing.", field=name, fix=f"Send '{name}' as a UUID."
+        )
+    return found
+
+
+def optional_uuid(fields: Mapping[str, Any], name: str) -> UUID | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, str):
+            raise TypeError
+        return UUID(value)
+    except (ValueError, TypeError):
+        raise InvalidInputError(
+            f"'{name}' is not a UUID.", field=name, fix=f"Send '{name}' as a UUID."
+        ) from None
+
+
+def whole_number(
+    fields: Mapping[str, Any], name: str, default: int | None = None
+) -> int:
+    """A whole number ≥ 0 under `name`; raises InvalidInputError otherwise."""
+    value = fields.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise InvalidInputError(
+            f"'{name}' must be a whole number, 0 or more.",
+            field=name,
+            fix=f"Send '{name}' as 0, 1, 2, …",
+        )
+    return value
+
+
+def optional_text(fields: Mapping[str, Any], name: str, limit: int) -> str | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > limit:
+        raise InvalidInputError(
+            f"'{name}' must be a string of at most {limit} characters.",
+            field=name,
+            fix=f"Shorten '{name}', or leave it out.",
+        )
+    return checked_text(value, limit, field=name) if value.strip() else None
+
+
+def optional_object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = fields.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidInputError(
+            f"'{name}' must be an object, not {_kind(value)}.",
+            field=name,
+            fix="Send {…}, or leave it out.",
+        )
+    return value
+
+
+def frame(
+    kind: str,
+    data: Mapping[str, object],
+    *,
+    id: str | None = None,  # noqa: A002 - the protocol's own word
+    thread_id: UUID | None = None,
+    execution_id: UUID | None = None,
+    seq: int | None = None,
+    event_id: UUID | None = None,
+    at: datetime | None = None,
+) -> str:
+    """One server frame as JSON text."""
+    envelope: dict[str, object] = {"type": kind}
+    if id is not None:
+        envelope["id"] = id
+    if thread_id is not None:
+        envelope["thread_id"] = str(thread_id)
+    if execution_id is not None:
+        envelope["execution_id"] = str(execution_id)
+    if seq is not None:
+        envelope["seq"] = seq
+    if event_id is not None:
+        envelope["event_id"] = str(event_id)
+    if at is not None:
+        envelope["at"] = stamp(at)
+    envelope["data"] = data
+    return _encode(envelope)
+
+
+def error_frame(
+    error: NetraError, *, id: str | None = None, receipt_id: UUID | None = None
+) -> str:  # noqa: A002
+    """The one place where an error becomes a frame."""
+    data: dict[str, object] = {
+        "code": error.code,
+        "message": error.message,
+        "fix": error.fix,
+        "receipt_id": None,
+    }
+    if error.field:
+        data["field"] = error.field
+    if receipt_id is not None:
+        data["receipt_id"] = str(receipt_id)
+    if error.retry_after is not None:
+        data["retry_after"] = error.retry_after
+    return frame("error", data, id=id)
+
+
+def stamp(at: datetime) -> str:
+    """ISO 8601 in UTC with a Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+_encode = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
+def _size(raw: str) -> int:
+    return len(raw.encode("utf-8", "surrogatepass"))
+
+
+def _object(raw: str) -> dict[str, Any]:
+    try:
+        frame = json.loads(raw, parse_constant=_refuse_constant)
+    except BadFrameError as error:
+        raise RefusedFrame(error) from error
+    except (ValueError, RecursionError) as error:
+        what = (
+            "is nested too deeply"
+            if isinstance(error, RecursionError)
+            else "is not valid JSON"
+        )
+        raise RefusedFrame(BadFrameError(f"The frame {what}.")) from error
+    if not isinstance(frame, dict):
+        raise RefusedFrame(
+            BadFrameError(f"A frame must be an object, not {_kind(frame)}.")
+        )
+    if _depth(frame) > DEPTH_MAX:
+        raise RefusedFrame(
+            BadFrameError(f"The frame is nested more than {DEPTH_MAX} deep."),
+            _readable_id(frame),
+        )
+    return frame
+
+
+def _refuse_constant(name: str) -> object:
+    raise BadFrameError(
+        f"{name} is not a JSON number.", fix="Send finite numbers, or null."
+    )
+
+
+def _depth(value: object) -> int:
+    depth, level = 0, [value]
+    while level and depth <= DEPTH_MAX:
+        depth += 1
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+    return depth
+
+
+def _readable_id(frame: Mapping[str, Any]) -> str | None:
+    try:
+        return _frame_id(frame)
+    except RefusedFrame:
+        return None
+
+
+def _frame_id(frame: Mapping[str, Any]) -> str | None:
+    value = frame.get("id")
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise RefusedFrame(
+            BadFrameError("'id' must be a string or a number.", field="id")
+        )
+    text = str(value)
+    if len(text) > ID_MAX:
+        raise RefusedFrame(
+            BadFrameError(f"'id' is longer than {ID_MAX} characters.", field="id")
+        )
+    try:
+        return checked_text(text, ID_MAX, field="id")
+    except NetraError as error:
+        raise RefusedFrame(BadFrameError(error.message, field="id")) from error
+
+
+def _type(frame: Mapping[str, Any]) -> RequestType:
+    value = frame.get("type")
+    if not isinstance(value, str):
+        raise BadFrameError("The frame has no 'type'.", field="type")
+    if value in ALIASES:
+        return ALIASES[value]
+    try:
+        return RequestType(value)
+    except ValueError:
+        known = ", ".join(kind.value for kind in RequestType)
+        raise BadFrameError(
+            f"The type {value[:64]!r} is not known.",
+            field="type",
+            fix=f"Use one of: {known}.",
+        ) from None
+
+
+def _fields(frame: Mapping[str, Any]) -> dict[str, Any]:
+    fields = dict(frame)
+    for key in ("payload", "data"):
+        inner = frame.get(key)
+        if inner is None:
+            continue
+        if not isinstance(inner, dict):
+            raise BadFrameError(
+                f"'{key}' must be an object, not {_kind(inner)}.", field=key
+            )
+        fields |= {name: value for name, value in inner.items() if value is not None}
+    return fields
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "a list",
+        dict: "an object",
+    }
+    return names.get(type(value), "that")

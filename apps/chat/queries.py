@@ -1,0 +1,59 @@
+"""Reads about conversations, for the open scope."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from apps.chat.limits import HISTORY_MESSAGES
+from apps.chat.models import Message, Thread
+from apps.executions.models import Execution
+from apps.executions.states import ExecutionState
+
+THREADS = 200
+
+
+def threads_of(user_id: UUID) -> QuerySet[Thread]:
+    """A person's threads, newest first, with the state of the newest execution."""
+    newest = Execution.objects.filter(stream_id=OuterRef("id")).order_by("-created_at")
+    rows = Thread.objects.filter(user_id=user_id, archived=False).order_by(
+        "-updated_at"
+    )
+    return rows.annotate(last_state=Subquery(newest.values("state")[:1]))
+
+
+def history(
+    thread_id: UUID, *, waiting_too: bool = True, limit: int = HISTORY_MESSAGES
+) -> list[dict[str, str]]:
+    """The newest messages of a thread, oldest first, as the agent gets them.
+
+    Without `waiting_too`, questions that still wait for their turn are left out.
+    """
+    rows = Message.objects.filter(thread_id=thread_id)
+    if not waiting_too:
+        waiting = Execution.objects.filter(
+            stream_id=thread_id, state=ExecutionState.PENDING
+        )
+        rows = rows.exclude(execution_id__in=waiting.values("id"))
+    newest = rows.order_by("-created_at").values_list("role", "text")[:limit]
+    return [{"role": role, "text": text} for role, text in reversed(newest)]
+
+
+def messages_of(thread_id: UUID) -> QuerySet[Message]:
+    return Message.objects.filter(thread_id=thread_id).order_by("created_at")
+
+
+def someone_waits(thread_id: UUID) -> bool:
+    """Whether a question of this thread waits for another one's end."""
+    return Execution.objects.filter(
+        stream_id=thread_id, state=ExecutionState.PENDING, waiting_for="predecessor"
+    ).exists()
+
+
+def threads_with_waiting() -> list[tuple[UUID, UUID]]:
+    """(organisation, thread) of every waiting question, for the sweep that hears no bell."""
+    rows = Execution.objects.filter(
+        state=ExecutionState.PENDING, waiting_for="predecessor"
+    )
+    return list(rows.values_list("organisation_id", "stream_id").distinct())

@@ -1,0 +1,267 @@
+"""One router for everything a client asks over the socket: each request, one call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from apps.audits import receipts
+from apps.chat import access, actions, protocol
+from apps.chat.actions import Asked, Question
+from apps.chat.connections import Connection, connections
+from apps.chat.delivery import event_frame
+from apps.chat.outbox import OutboxClosedError
+from apps.chat.protocol import CloseCode, RefusedFrame, Request, RequestType
+from apps.core.database import read, write
+from apps.core.errors import (
+    BadFrameError,
+    InvalidInputError,
+    NetraError,
+    UnavailableError,
+    UnsupportedError,
+)
+from apps.executions import access as execution_access
+from apps.executions import endings
+from apps.executions import queries as execution_queries
+from apps.executions.runner import runner
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Connection, Request], Awaitable[None]]
+
+
+class MessageRouter:
+    """Finds the handler of a request and turns whatever it refuses into one error frame."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[RequestType, Handler] = {
+            RequestType.USER_MESSAGE: self.user_message,
+            RequestType.SUBSCRIBE: self.subscribe,
+            RequestType.UNSUBSCRIBE: self.unsubscribe,
+            RequestType.ACK: self.ack,
+            RequestType.CANCEL: self.cancel,
+            RequestType.TYPING: self.typing,
+            RequestType.PING: self.ping,
+            RequestType.RETRY: self.unsupported,
+            RequestType.DECIDE: self.unsupported,
+            RequestType.FEEDBACK: self.unsupported,
+        }
+
+    async def route(self, connection: Connection, raw: str | bytes | None) -> None:
+        """Handle one frame. Never raises for what a client sent."""
+        frame_id: str | None = None
+        try:
+            request = protocol.parse(raw)
+            frame_id = request.id
+            await self._handlers[request.type](connection, request)
+        except RefusedFrame as refused:
+            await self.refuse(connection, refused.error, refused.id)
+        except NetraError as error:
+            await self.refuse(connection, error, frame_id)
+        except OutboxClosedError:
+            return
+        except DatabaseError:
+            log.exception(
+                "the database failed a request",
+                extra={"action": "chat.database_failed"},
+            )
+            unavailable = UnavailableError(
+                "The database cannot answer right now.", retry_after=2
+            )
+            connection.outbox.put_anyway(protocol.error_frame(unavailable, id=frame_id))
+
+    async def refuse(
+        self, connection: Connection, error: NetraError, frame_id: str | None
+    ) -> None:
+        """Answer with the error; a receipt for known rules, a count for unreadable frames."""
+        receipt_id: UUID | None = None
+        if isinstance(error, BadFrameError):
+            connection.bad_frames += 1
+        else:
+            receipt_id = await self._receipt(connection, error, frame_id)
+        connection.outbox.put_anyway(
+            protocol.error_frame(error, id=frame_id, receipt_id=receipt_id)
+        )
+        if connection.bad_frames >= protocol.BAD_FRAMES_MAX:
+            await connection.end(
+                CloseCode.BAD_FRAMES, BadFrameError("Too many unreadable frames.")
+            )
+
+    async def user_message(self, connection: Connection, request: Request) -> None:
+        """Write the question, answer with its ids, then show the thread from there on."""
+        connections.pace(connection.principal, connection.limits)
+        question = _question(request, connection.limits.text_max)
+        known = (
+            connection.subscriptions.get(question.thread_id)
+            if question.thread_id
+            else None
+        )
+        if known is not None:
+            known.hold()
+        try:
+            claim = runner.claim_at_intake if runner.free > 0 else None
+            ask = partial(
+                actions.ask,
+                principal=connection.principal,
+                question=question,
+                claim=claim,
+            )
+            asked = await write(connection.principal.scope, ask)
+            data = {
+                "client_id": request.id,
+                **asked.answer(),
+                "duplicate": asked.duplicate,
+            }
+            answer = protocol.frame(
+                "message_accepted", data, id=request.id, thread_id=asked.thread_id
+            )
+            connection.outbox.put_anyway(answer)
+            if not asked.duplicate:
+                _show(connection, asked)
+        finally:
+            if known is not None:
+                known.release()
+
+    async def subscribe(self, connection: Connection, request: Request) -> None:
+        """Attach first, then replay from the log, then live."""
+        thread_id = protocol.uuid_of(request.fields, "thread_id")
+        after = protocol.whole_number(request.fields, "after", 0)
+        epoch = protocol.optional_uuid(request.fields, "epoch")
+        position = await read(
+            connection.principal.scope, lambda: _position(connection, thread_id)
+        )
+        reason = _resync_reason(position, after, epoch)
+        if reason is not None:
+            connection.unsubscribe(thread_id)
+            data = {
+                "reason": reason,
+                "epoch": str(position.epoch),
+                "snapshot_url": f"/api/v1/threads/{thread_id}/",
+            }
+            connection.outbox.put_anyway(
+                protocol.frame("resync", data, id=request.id, thread_id=thread_id)
+            )
+            return
+        connection.subscribe(thread_id, after).replay(request.id, position)
+
+    async def unsubscribe(self, connection: Connection, request: Request) -> None:
+        connection.unsubscribe(protocol.uuid_of(request.fields, "thread_id"))
+
+    async def ack(self, connection: Connection, request: Request) -> None:
+        """The client has shown everything up to `seq`; lower is ignored, higher than sent refused."""
+        thread_id = protocol.uuid_of(request.fields, "thread_id")
+        seq = protocol.whole_number(request.fields, "seq")
+        subscription = connection.subscriptions.get(thread_id)
+        if subscription is not None and seq > subscription.last:
+            raise InvalidInputError(
+                f"Nothing after {subscription.last} was sent.",
+                field="seq",
+                fix="Acknowledge what you received.",
+            )
+        connection.outbox.acknowledge()
+
+    async def cancel(self, connection: Connection, request: Request) -> None:
+        """Ask an execution to stop; the terminal event tells who won."""
+        execution_id = protocol.uuid_of(request.fields, "execution_id")
+        principal = connection.principal
+
+        def unit() -> str:
+            standing = execution_access.standing_for(principal.user_id, execution_id)
+            return endings.cancel(
+                actor=principal.actor, standing=standing, reason="Stopped by you."
+            ).value
+
+        state = await write(principal.scope, unit)
+        frame = protocol.frame(
+            "cancel_accepted",
+            {"state": state},
+            id=request.id,
+            execution_id=execution_id,
+        )
+        connection.outbox.put_anyway(frame)
+
+    async def typing(self, connection: Connection, request: Request) -> None:
+        thread_id = protocol.optional_uuid(request.fields, "thread_id")
+        connections.tell_others(
+            connection.principal, "typing", thread_id, connection.id
+        )
+
+    async def ping(self, connection: Connection, request: Request) -> None:
+        connection.outbox.acknowledge()
+        connection.outbox.put_anyway(protocol.frame("pong", {}, id=request.id))
+
+    async def unsupported(self, connection: Connection, request: Request) -> None:
+        raise UnsupportedError(
+            f"'{request.type}' is not supported by this version.", field="type"
+        )
+
+    async def _receipt(
+        self, connection: Connection, error: NetraError, frame_id: str | None
+    ) -> UUID | None:
+        principal = connection.principal
+        refusal = receipts.Refusal.of(
+            error,
+            organisation_id=principal.organisation_id,
+            user_id=principal.user_id,
+            rule="chat protocol",
+            correlation_id=frame_id or str(connection.id),
+        )
+        try:
+            return await write(principal.scope, lambda: receipts.record(refusal))
+        except (DatabaseError, NetraError):
+            log.exception(
+                "a receipt could not be written",
+                extra={"action": "chat.receipt_failed"},
+            )
+            return None
+
+
+def _question(request: Request, text_max: int) -> Question:
+    fields = request.fields
+    return Question(
+        text=protocol.text_of(fields, text_max),
+        thread_id=protocol.optional_uuid(fields, "thread_id"),
+        agent=protocol.optional_text(fields, "agent", 64),
+        client_id=request.id,
+        metadata=protocol.optional_object(fields, "metadata"),
+    )
+
+
+def _show(connection: Connection, asked: Asked) -> None:
+    """Send what the question wrote, and follow its thread from there."""
+    subscription = connection.subscriptions.get(asked.thread_id)
+    if subscription is None:
+        subscription = connection.subscribe(asked.thread_id, asked.seq - 1)
+        subscription.hold()
+        for entry in asked.entries:
+            subscription.offer(entry.seq, event_frame(entry))
+        subscription.release()
+    connections.tell_others(
+        connection.principal, "thread_changed", asked.thread_id, connection.id
+    )
+
+
+def _position(connection: Connection, thread_id: UUID) -> execution_queries.Position:
+    thread = access.thread_for(connection.principal.user_id, thread_id)
+    position = execution_queries.position_of(thread.pk)
+    assert position is not None, "a thread has a stream from its first transaction on"
+    return position
+
+
+def _resync_reason(
+    position: execution_queries.Position, after: int, epoch: UUID | None
+) -> str | None:
+    if epoch is not None and epoch != position.epoch:
+        return "epoch"
+    if after > position.last:
+        return "ahead"
+    if after + 1 < position.first_kept:
+        return "retained"
+    return None
+
+
+router = MessageRouter()

@@ -1,0 +1,3 @@
+"""Commands of the command line."""
+
+from __future__ import annotations

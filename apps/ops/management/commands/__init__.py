@@ -1,0 +1,3 @@
+"""Commands of the command line, each a short second writer."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Commands that run servers and workers."""
+
+from __future__ import annotations

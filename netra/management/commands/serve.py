@@ -1,0 +1,72 @@
+"""`manage.py serve`: the server, with the runner and the sweeper in it where there is no Redis."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from netra.lock import AlreadyRunningError, sole_process
+from netra.runtime import runtime
+from netra.servers import SERVERS
+
+
+class Command(BaseCommand):
+    """Serve pages, the API and the WebSocket."""
+
+    help = "Serve Netra. Without Redis this process also runs the agents."
+    requires_system_checks = "__all__"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--server", choices=sorted(SERVERS), default="daphne")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host, port = options["host"], options["port"]
+        if _listens(host, port):
+            raise CommandError(f"Something already listens on {host}:{port}. Choose another --port.")
+        runtime.run_agents = not settings.NETRA_REDIS_URL
+        runtime.sole = settings.SQLITE
+        try:
+            with contextlib.ExitStack() as held:
+                if settings.SQLITE:
+                    held.enter_context(sole_process(settings.NETRA_VAR))
+                if settings.NETRA_DEMO:
+                    held.enter_context(_demo_provider())
+                self.stderr.write(f"Netra serves http://{host}:{port} ({options['server']}). Stop it with Ctrl+C.")
+                SERVERS[options["server"]](host, port)
+        except AlreadyRunningError as error:
+            raise CommandError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _demo_provider() -> Iterator[None]:
+    """Run the demo's OpenID Connect provider beside the server, unless one listens already."""
+    parts = urlsplit(settings.NETRA_OIDC_URL)
+    port = parts.port or 80
+    if _listens(parts.hostname or "127.0.0.1", port):
+        yield
+        return
+    provider = subprocess.Popen([sys.executable, "manage.py", "demo_provider", "--port", str(port)], cwd=settings.ROOT)  # noqa: S603 - our own command
+    try:
+        yield
+    finally:
+        provider.terminate()
+        try:
+            provider.wait(5)
+        except subprocess.TimeoutExpired:
+            provider.kill()
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((host, port)) == 0
