@@ -108,7 +108,7 @@ types: setup  ## mypy --strict
 deploy-check: setup  ## Django's check --deploy as in production
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; export NETRA_VAR="$$folder" NETRA_DEMO=0; \
 	  $(PY) -c 'import os; from pathlib import Path; from apps.core.keys import KeyStore; KeyStore(Path(os.environ["NETRA_VAR"], "keys")).ensure(may_create=True)'; \
-	  NETRA_PUBLIC_URL=https://netra.example $(MANAGE) check --deploy --fail-level WARNING
+	  NETRA_PUBLIC_URL=https://netra.example NETRA_DATABASE_URL=postgres://netra@127.0.0.1/netra $(MANAGE) check --deploy --fail-level WARNING
 
 format: setup  ## Format and repair what can be repaired
 	@.venv/bin/ruff check --fix --quiet . || true

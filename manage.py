@@ -5,7 +5,30 @@ from __future__ import annotations
 import os
 import sys
 
+from django.db import OperationalError
+
 from netra.env import ConfigurationError
+
+# What SQLite and PostgreSQL say when the database is not there or may not be written.
+UNREACHABLE = (
+    "unable to open database",
+    "readonly database",
+    "connection failed",
+    "connection refused",
+    "couldn't get a connection",
+    "could not translate host name",
+)
+
+
+def unreachable(error: OperationalError) -> str | None:
+    """One sentence about a database that cannot be used; None for any other error."""
+    said = " ".join(str(error).split())
+    if not any(words in said.lower() for words in UNREACHABLE):
+        return None
+    return (
+        f"the database cannot be used: {said}. NETRA_DATABASE_URL must be sqlite:///path, in a "
+        "folder that exists and may be written, or postgres://user@host/name of a running server."
+    )
 
 
 def main() -> int:
@@ -16,6 +39,12 @@ def main() -> int:
         execute_from_command_line(sys.argv)
     except ConfigurationError as error:
         print(f"Netra cannot start: {error}", file=sys.stderr)
+        return 2
+    except OperationalError as error:
+        sentence = unreachable(error)
+        if sentence is None:
+            raise
+        print(f"Netra cannot start: {sentence}", file=sys.stderr)
         return 2
     return 0
 

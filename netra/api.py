@@ -6,7 +6,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
@@ -58,7 +62,9 @@ class ExplainedError(NetraError):
     ) -> None:
         super().__init__(message, retry_after=retry_after)
         self.status = status
-        self.code, self.fix = CODES.get(status, ("refused", "Correct the request and send it again."))
+        self.code, self.fix = CODES.get(
+            status, ("refused", "Correct the request and send it again.")
+        )
         self._problems = problems or []
 
     @property
@@ -101,14 +107,18 @@ def _of_django(error: Exception) -> NetraError | None:
         case SuspiciousOperation() | UnreadablePostError() | RecursionError():
             return ExplainedError(400, "The request cannot be read.")
         case DataError() | UnicodeError() | OverflowError():
-            return ExplainedError(422, "A value cannot be stored: a character or number is out of range.")
+            return ExplainedError(
+                422, "A value cannot be stored: a character or number is out of range."
+            )
     return None
 
 
 def _field_problems(detail: Any, path: str = "") -> Iterator[FieldProblem]:
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
-            yield from _field_problems(inner, path if name == "non_field_errors" else _joined(path, name))
+            yield from _field_problems(
+                inner, path if name == "non_field_errors" else _joined(path, name)
+            )
     elif isinstance(detail, list):
         for index, inner in enumerate(detail):
             plain = isinstance(inner, exceptions.ErrorDetail)
@@ -142,11 +152,15 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(API):
-        return refusals.problem(ExplainedError(404, "There is no such address in the API."))
+        return refusals.problem(
+            ExplainedError(404, "There is no such address in the API.")
+        )
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if request.path.startswith(API):
-        return refusals.problem(ExplainedError(500, "Something went wrong on our side."))
+        return refusals.problem(
+            ExplainedError(500, "Something went wrong on our side.")
+        )
     return defaults.server_error(request)

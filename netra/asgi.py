@@ -18,7 +18,9 @@ from netra.runtime import runtime  # noqa: E402
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-_routes = ProtocolTypeRouter({"http": http, "websocket": URLRouter(websocket_urlpatterns)})  # type: ignore[arg-type]  # django-stubs and types-channels differ on ASGI's callables
+_routes = ProtocolTypeRouter(
+    {"http": http, "websocket": URLRouter(websocket_urlpatterns)}
+)  # type: ignore[arg-type]  # django-stubs and types-channels differ on ASGI's callables
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:

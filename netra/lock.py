@@ -21,7 +21,9 @@ def sole_process(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+            holder = (
+                os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+            )
             raise AlreadyRunningError(
                 f"another Netra server (process {holder}) already uses {folder}. Stop it, or set NETRA_VAR."
             ) from None

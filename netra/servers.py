@@ -18,7 +18,9 @@ def serve_uvicorn(host: str, port: int) -> None:
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            await runtime.stop()  # sends sockets away with a reason before uvicorn cuts them
+            await (
+                runtime.stop()
+            )  # sends sockets away with a reason before uvicorn cuts them
             await super().shutdown(sockets)
 
     config = uvicorn.Config(
@@ -54,7 +56,9 @@ def serve_daphne(host: str, port: int) -> None:
     turning: Any = reactor
 
     def start() -> None:
-        server.ws_factory.setProtocolOptions(maxMessagePayloadSize=MESSAGE_MAX, maxFramePayloadSize=MESSAGE_MAX)
+        server.ws_factory.setProtocolOptions(
+            maxMessagePayloadSize=MESSAGE_MAX, maxFramePayloadSize=MESSAGE_MAX
+        )
         runtime.starting = asyncio.get_event_loop().create_task(runtime.start())
 
     def stop() -> Any:

@@ -11,6 +11,7 @@ import dj_database_url
 
 from apps.core.keys import KeyStore, KeyStoreError
 from netra import env
+from netra.unfold import UNFOLD as UNFOLD
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,12 +78,18 @@ if PRODUCTION and not NETRA_LIMITS:
     )
 
 try:
+    NETRA_VAR.mkdir(parents=True, exist_ok=True)
     KeyStore(NETRA_KEYS).ensure(may_create=not PRODUCTION)
     SECRET_KEY = (
         env.optional("NETRA_SECRET_KEY") or KeyStore(NETRA_KEYS).read("secret").decode()
     )
 except KeyStoreError as error:
     raise env.ConfigurationError(f"NETRA_KEYS: {error}") from error
+except OSError as error:
+    raise env.ConfigurationError(
+        f"NETRA_VAR is {str(NETRA_VAR)!r}, which cannot be made ({error.strerror}); it must be "
+        "a folder that may be written."
+    ) from error
 
 ALLOWED_HOSTS = env.words("NETRA_ALLOWED_HOSTS") or [
     *sorted(_LOCAL),
@@ -147,7 +154,10 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "builtins": ["apps.core.templatetags.netra"],
+            "builtins": [
+                "apps.core.templatetags.netra",
+                "apps.executions.templatetags.states",
+            ],
         },
     }
 ]
@@ -281,8 +291,8 @@ USE_TZ = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "apps.accounts.api.TokenAuthentication",
-        "apps.accounts.api.SessionAuthentication",
+        "apps.accounts.authentication.TokenAuthentication",
+        "apps.accounts.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -318,12 +328,4 @@ LOGGING = {
         "handlers": ["stderr"],
         "level": os.environ.get("NETRA_LOG_LEVEL", "WARNING").upper(),
     },
-}
-
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "Netra",
-    "SITE_HEADER": "Netra",
-    "SITE_SUBHEADER": "Operations",
-    "SITE_SYMBOL": "troubleshoot",
-    "SHOW_BACK_BUTTON": True,
 }

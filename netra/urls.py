@@ -11,6 +11,7 @@ urlpatterns = [
     path("", home, name="home"),
     path("admin/", admin.site.urls),
     path("accounts/", include("apps.accounts.urls")),
+    path("chat/", include("apps.chat.urls")),
 ]
 handler400 = "netra.api.bad_request"
 handler403 = "netra.api.forbidden"

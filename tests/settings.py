@@ -28,6 +28,7 @@ for _name in (
 FOLDER = Path(tempfile.mkdtemp(prefix="netra-tests-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 os.environ["NETRA_VAR"] = str(FOLDER)
+(FOLDER / "staticfiles").mkdir()  # whitenoise warns when it is missing
 os.environ["NETRA_DEMO"] = "1"
 if DATABASE_URL:
     os.environ["NETRA_DATABASE_URL"] = DATABASE_URL

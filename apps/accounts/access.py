@@ -108,11 +108,8 @@ def user_from_session(session_key: str | None) -> User:
     if not session_key:
         raise NotAuthenticatedError
     session = SessionStore(session_key).load()
-    user = (
-        User.objects.filter(pk=session.get(SESSION_KEY), is_active=True).first()
-        if session
-        else None
-    )
+    user_id = session.get(SESSION_KEY)
+    user = User.objects.filter(pk=user_id, is_active=True).first() if user_id else None
     if (
         user is None
         or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS
@@ -152,7 +149,7 @@ def _enabled_provider(**which: str) -> IdentityProvider | None:
 def domain_of(email: str) -> str:
     """What stands behind the last @, in lower case; empty when there is no address."""
     local, at, domain = email.strip().rpartition("@")
-    return domain.lower() if local and at else ""
+    return domain.lower() if local and at and domain.isprintable() else ""
 
 
 def digest(secret: str) -> str:

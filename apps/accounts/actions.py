@@ -63,6 +63,7 @@ def add_member(
             field="role",
             fix="Use owner, admin, member or viewer.",
         )
+    membership: Membership
     membership, created = Membership.objects.get_or_create(
         organisation=organisation, user=user, defaults={"role": role}
     )
@@ -73,6 +74,46 @@ def add_member(
             )
         )
     return membership
+
+
+def change_role(*, actor: Actor, membership: Membership, role: str) -> None:
+    """Give a member another role."""
+    if role not in Membership.Role.values:
+        raise InvalidInputError(
+            f"{role!r} is not a role.",
+            field="role",
+            fix="Use owner, admin, member or viewer.",
+        )
+    Membership.objects.filter(pk=membership.pk).update(role=role)
+    publish(
+        MembershipChanged(
+            organisation_id=membership.organisation_id,
+            user_id=membership.user_id,
+            role=role,
+        )
+    )
+
+
+def remove_member(*, actor: Actor, membership: Membership) -> None:
+    """End a membership, and with it the tokens that spoke for it."""
+    Token.objects.filter(
+        organisation_id=membership.organisation_id,
+        user_id=membership.user_id,
+        revoked_at__isnull=True,
+    ).update(revoked_at=timezone.now())
+    Membership.objects.filter(pk=membership.pk).delete()
+    publish(
+        MembershipChanged(
+            organisation_id=membership.organisation_id,
+            user_id=membership.user_id,
+            role=None,
+        )
+    )
+
+
+def set_identity_status(*, actor: Actor, identity: Identity, status: str) -> None:
+    """Suspend one way of signing in, or lift that."""
+    Identity.objects.filter(pk=identity.pk).update(status=status)
 
 
 def link_identity(
@@ -86,6 +127,7 @@ def link_identity(
 ) -> Identity:
     """Remember that `sub` at `provider` is this user; a second sign-in only refreshes it."""
     now = now or timezone.now()
+    identity: Identity
     identity, created = Identity.objects.get_or_create(
         provider=provider,
         sub=sub,

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 
 from apps.accounts import refusals
 from apps.accounts.access import Principal, principal_for
+from apps.accounts.models import User
 from apps.core.errors import NetraError, NotAllowedError, NotFoundError
 from apps.core.tenancy import Scope, staff
 
@@ -77,6 +78,7 @@ def _asked(request: HttpRequest) -> str | None:
 
 def _own(request: HttpRequest, slug: str | None) -> Principal | None:
     """In the organisation last chosen if that still holds, else in the oldest; None without any."""
+    assert isinstance(request.user, User)
     for choice in (slug, None) if slug else (None,):
         try:
             return principal_for(request.user.pk, choice)

@@ -19,7 +19,18 @@ from apps.core.fields import EncryptedTextField
 from apps.core.tenancy import TenantModel, system
 
 PUBLIC_MAIL_DOMAINS = frozenset(
-    "gmail.com googlemail.com outlook.com hotmail.com live.com yahoo.com icloud.com proton.me gmx.net aol.com".split()
+    {
+        "aol.com",
+        "gmail.com",
+        "gmx.net",
+        "googlemail.com",
+        "hotmail.com",
+        "icloud.com",
+        "live.com",
+        "outlook.com",
+        "proton.me",
+        "yahoo.com",
+    }
 )
 
 

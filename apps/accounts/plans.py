@@ -7,6 +7,8 @@ from enum import StrEnum
 
 
 class Tier(StrEnum):
+    """What an organisation has booked."""
+
     FREE = "free"
     EARLY = "early"
     MID = "mid"

@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 PEOPLE = {
     "alice@acme.example": "Alice Archer",
     "bob@acme.example": "Bob Baker",
-    "mallory@globex.example": "Mallory Moss",
+    "mallory@globex.example": "Mallory Marsh",
 }
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "demo_provider"
 
@@ -35,7 +35,7 @@ def application() -> Flask:
     ]
     app: Flask = oidc_provider_mock.app(user_claims=people)
     # Its own pages fetch a style sheet from the network; ours do not.
-    app.jinja_loader = ChoiceLoader([FileSystemLoader(TEMPLATES), app.jinja_loader])  # type: ignore[assignment,list-item]
+    app.jinja_loader = ChoiceLoader([FileSystemLoader(TEMPLATES), app.jinja_loader])  # type: ignore[list-item]
     return app
 
 
@@ -52,10 +52,9 @@ def serve(port: int) -> None:
 
 
 def _quiet() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import authlib.deprecate  # noqa: PLC0415 - see above
-        import authlib.jose  # noqa: F401, PLC0415 - warns that its successor is another package
+    """Quieten authlib, which warns on each start that another package succeeds it."""
+    import authlib.deprecate  # noqa: PLC0415 - see above
+
     warnings.filterwarnings(
         "ignore", category=authlib.deprecate.AuthlibDeprecationWarning
     )

@@ -55,7 +55,7 @@ def company(request: HttpRequest) -> HttpResponseBase:
 # A provider may lead on through several hosts of its own, and form-action counts them all.
 # The page has one button, whose target is ours, and no field.
 @never_cache
-@csp_update({"form-action": ["https:"]})
+@csp_update({"form-action": ["https:"]})  # type: ignore[arg-type]  # its type forgets URL arguments
 def provider_login(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     """Ask once more (GET), then go to the provider (POST)."""
     try:
@@ -70,8 +70,8 @@ def provider_login(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     return response
 
 
-def closed(request: HttpRequest, **_: str) -> HttpResponse:
-    """allauth's pages that Netra does not offer: accounts and addresses are kept by operators."""
+def closed(_: HttpRequest) -> HttpResponse:
+    """Answer for allauth's pages that Netra does not offer: operators keep accounts and addresses."""
     raise Http404
 
 

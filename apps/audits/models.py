@@ -6,7 +6,8 @@ import uuid
 from typing import Any, ClassVar
 
 from django.db import models
-from django_scopes import ScopedManager
+
+from apps.core.tenancy import scoped_manager
 
 
 class Receipt(models.Model):
@@ -27,7 +28,7 @@ class Receipt(models.Model):
     created_at = models.DateTimeField()
     last_at = models.DateTimeField()
 
-    objects: ClassVar[Any] = ScopedManager(organisation="organisation_id")
+    objects: ClassVar[Any] = scoped_manager("organisation_id")
 
     class Meta:
         base_manager_name = "objects"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from apps.chat.models import Message, Thread
+from apps.core import sql
 from apps.core.errors import NotFoundError
 
 
@@ -16,6 +17,15 @@ def thread_for(user_id: UUID, thread_id: UUID) -> Thread:
     if thread is None:
         raise NotFoundError("There is no such thread.", field="thread_id")
     return thread
+
+
+def title_for(organisation_id: UUID, user_id: UUID, thread_id: UUID) -> str:
+    """The title of the user's own thread, as `thread_for` finds it; compiled, for each question."""
+    where = {"id": thread_id, "organisation_id": organisation_id, "user_id": user_id}
+    rows = sql.select(Thread, ("title",), where=where)
+    if not rows:
+        raise NotFoundError("There is no such thread.", field="thread_id")
+    return str(rows[0][0])
 
 
 def message_for(user_id: UUID, message_id: UUID) -> Message:

@@ -173,7 +173,7 @@ def release_next(stream_id: UUID, now: datetime | None = None) -> bool:
         return False
     standing = alive[0]
     given = execution_queries.input_of(standing.id)
-    given["history"] = queries.history(stream_id, waiting_too=False)
+    given["history"] = queries.history_without_waiting(stream_id)
     executions.complete_input(
         standing=standing, values=given, now=now or timezone.now()
     )
@@ -181,19 +181,21 @@ def release_next(stream_id: UUID, now: datetime | None = None) -> bool:
 
 
 def _known(principal: Principal, question: Question) -> Asked | None:
-    row = (
-        IdempotencyKey.objects.filter(user_id=principal.user_id, key=question.client_id)
-        .values_list("body_digest", "answer")
-        .first()
-    )
-    if row is None:
+    where = {
+        "organisation_id": principal.organisation_id,
+        "user_id": principal.user_id,
+        "key": question.client_id,
+    }
+    rows = sql.select(IdempotencyKey, ("body_digest", "answer"), where=where)
+    if not rows:
         return None
-    if row[0] != question.digest():
+    digest, answer = rows[0]
+    if digest != question.digest():
         raise IdempotencyConflictError(field="id")
     ids = {
-        name: UUID(row[1][name]) for name in ("thread_id", "message_id", "execution_id")
+        name: UUID(answer[name]) for name in ("thread_id", "message_id", "execution_id")
     }
-    return Asked(seq=row[1]["seq"], duplicate=True, **ids)
+    return Asked(seq=answer["seq"], duplicate=True, **ids)
 
 
 def _remember(
@@ -218,18 +220,21 @@ def _thread(
         return open_thread(
             principal=principal, title=_title(question.text), now=now
         ), False
-    thread = access.thread_for(principal.user_id, question.thread_id)
-    alive = execution_queries.alive_in(thread.pk)
-    if len(alive) > WAITING_PER_THREAD:
-        raise ThreadBusyError(
-            values={"waiting": len(alive) - 1, "limit": WAITING_PER_THREAD}
-        )
-    values: dict[str, object] = {"updated_at": now, "archived": False}
-    if not thread.title:
-        values["title"] = _title(question.text)
-    where = {"id": thread.pk, "organisation_id": principal.organisation_id}
+    organisation_id, thread_id = principal.organisation_id, question.thread_id
+    title = access.title_for(organisation_id, principal.user_id, thread_id)
+    values = {
+        "updated_at": now,
+        "archived": False,
+        "title": title or _title(question.text),
+    }
+    where = {"id": thread_id, "organisation_id": organisation_id}
     sql.swap(Thread, where=where, values=values)
-    return thread.pk, bool(alive)
+    alive = queries.alive_count(organisation_id, thread_id)
+    if alive > WAITING_PER_THREAD:
+        raise ThreadBusyError(
+            values={"waiting": alive - 1, "limit": WAITING_PER_THREAD}
+        )
+    return thread_id, alive > 0
 
 
 def _order(
@@ -240,7 +245,11 @@ def _order(
     *,
     waits: bool,
 ) -> Order:
-    history = [] if question.thread_id is None or waits else queries.history(thread_id)
+    history = (
+        []
+        if question.thread_id is None or waits
+        else queries.history(principal.organisation_id, thread_id)
+    )
     return Order(
         organisation_id=principal.organisation_id,
         user_id=principal.user_id,

@@ -33,6 +33,7 @@ from apps.core.tenancy import system, topic
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+CHANGES_SECONDS = 3.0  # a thread list may be that old in a person's other tabs
 VALID_SECONDS = 3.0  # how often credentials are looked up again
 MINUTE = 60.0
 VALIDITY = system("connections: sessions, tokens and memberships that still hold")
@@ -103,7 +104,7 @@ class Connection:
             self.changed.add(message.thread_id)
 
     def tell_changes(self) -> None:
-        """Send what changed elsewhere, joined over a second."""
+        """Send what changed elsewhere, each thread once for all its changes."""
         changed, self.changed = self.changed, set()
         for thread_id in changed:
             self.outbox.put(
@@ -125,7 +126,7 @@ class Connections:
         self._open: dict[tuple[UUID, UUID], list[Connection]] = defaultdict(list)
         self._asked: dict[tuple[UUID, UUID], deque[float]] = defaultdict(deque)
         self._ticking: asyncio.Task[None] | None = None
-        self._validated_at = 0.0
+        self._validated_at = self._told_at = 0.0
         self.refusing: UnavailableError | None = None
 
     def start(self) -> None:
@@ -211,8 +212,11 @@ class Connections:
     async def tick(self) -> None:
         """Tell changes, end idle sockets, and every few seconds those whose credential is void."""
         now = time.monotonic()
+        telling = now - self._told_at >= CHANGES_SECONDS
+        if telling:
+            self._told_at = now
         for connection in self.all():
-            if not connection.outbox.closed:
+            if telling and not connection.outbox.closed:
                 connection.tell_changes()
             if now - connection.heard_at > connection.limits.idle_seconds:
                 await connection.end(1000, IdleError())

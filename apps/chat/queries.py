@@ -8,8 +8,9 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from apps.chat.limits import HISTORY_MESSAGES
 from apps.chat.models import Message, Thread
+from apps.core import sql
 from apps.executions.models import Execution
-from apps.executions.states import ExecutionState
+from apps.executions.states import ALIVE, ExecutionState
 
 THREADS = 200
 
@@ -24,19 +25,25 @@ def threads_of(user_id: UUID) -> QuerySet[Thread]:
 
 
 def history(
-    thread_id: UUID, *, waiting_too: bool = True, limit: int = HISTORY_MESSAGES
+    organisation_id: UUID, thread_id: UUID, *, limit: int = HISTORY_MESSAGES
 ) -> list[dict[str, str]]:
-    """The newest messages of a thread, oldest first, as the agent gets them.
+    """The newest messages of a thread, oldest first, as the agent gets them."""
+    where = {"organisation_id": organisation_id, "thread_id": thread_id}
+    rows = sql.select(
+        Message, ("role", "text"), where=where, order="-created_at", limit=limit
+    )
+    return [{"role": role, "text": text} for role, text in reversed(rows)]
 
-    Without `waiting_too`, questions that still wait for their turn are left out.
-    """
-    rows = Message.objects.filter(thread_id=thread_id)
-    if not waiting_too:
-        waiting = Execution.objects.filter(
-            stream_id=thread_id, state=ExecutionState.PENDING
-        )
-        rows = rows.exclude(execution_id__in=waiting.values("id"))
-    newest = rows.order_by("-created_at").values_list("role", "text")[:limit]
+
+def history_without_waiting(thread_id: UUID) -> list[dict[str, str]]:
+    """The same without the questions that still wait for their turn."""
+    waiting = Execution.objects.filter(
+        stream_id=thread_id, state=ExecutionState.PENDING
+    )
+    rows = Message.objects.filter(thread_id=thread_id).exclude(
+        execution_id__in=waiting.values("id")
+    )
+    newest = rows.order_by("-created_at").values_list("role", "text")[:HISTORY_MESSAGES]
     return [{"role": role, "text": text} for role, text in reversed(newest)]
 
 
@@ -44,11 +51,21 @@ def messages_of(thread_id: UUID) -> QuerySet[Message]:
     return Message.objects.filter(thread_id=thread_id).order_by("created_at")
 
 
-def someone_waits(thread_id: UUID) -> bool:
+def someone_waits(organisation_id: UUID, thread_id: UUID) -> bool:
     """Whether a question of this thread waits for another one's end."""
-    return Execution.objects.filter(
-        stream_id=thread_id, state=ExecutionState.PENDING, waiting_for="predecessor"
-    ).exists()
+    where = {
+        "organisation_id": organisation_id,
+        "stream_id": thread_id,
+        "state": ExecutionState.PENDING,
+        "waiting_for": "predecessor",
+    }
+    return bool(sql.select(Execution, ("id",), where=where, limit=1))
+
+
+def alive_count(organisation_id: UUID, thread_id: UUID) -> int:
+    """How many executions wait or run in a thread."""
+    where = {"organisation_id": organisation_id, "stream_id": thread_id}
+    return len(sql.select(Execution, ("id",), where=where, where_in={"state": ALIVE}))
 
 
 def threads_with_waiting() -> list[tuple[UUID, UUID]]:

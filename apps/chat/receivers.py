@@ -18,6 +18,6 @@ def write_reply(event: ExecutionFinished) -> None:
 def release_next_question(event: ExecutionFinished) -> None:
     scope = tenant(event.organisation_id, event.user_id)
     with scope:
-        waiting = queries.someone_waits(event.stream_id)
+        waiting = queries.someone_waits(event.organisation_id, event.stream_id)
     if waiting:
         write_now(scope, lambda: actions.release_next(event.stream_id))

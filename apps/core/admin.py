@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
+from django.contrib import messages
+from django.core.paginator import Paginator
 from django.db import models
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
+
+COUNTED = (
+    10_000  # a list counts no further, so that its cost does not grow with its table
+)
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # generic only in the stubs
+    """Counts at most COUNTED rows. Older ones are reached through filters and search."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, QuerySet):
+            return rows.order_by()[:COUNTED].count()
+        return len(rows)
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
@@ -14,6 +34,10 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     list_per_page = 50
     show_full_result_count = False
+    paginator = CappedPaginator
+    list_fullwidth = True
+    # Columns that hold a whole id; the search box finds nothing else.
+    id_columns: tuple[str, ...] = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -27,4 +51,27 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def get_readonly_fields(
         self, request: HttpRequest, obj: models.Model | None = None
     ) -> list[str]:
+        if self.fields:
+            return [str(name) for name in self.fields]
         return [field.name for field in self.model._meta.fields]
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return self.id_columns or super().get_search_fields(request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Whole ids only: a search through a large table would be slow and would reach content."""
+        if not self.id_columns:
+            return super().get_search_results(request, queryset, search_term)  # type: ignore[no-any-return]
+        if not search_term.strip():
+            return queryset, False
+        try:
+            wanted = UUID(search_term.strip())
+        except ValueError:
+            messages.warning(request, "The search finds whole ids only.")
+            return queryset.none(), False
+        found = Q()
+        for column in self.id_columns:
+            found |= Q(**{column: wanted})
+        return queryset.filter(found), False

@@ -1,3 +1,123 @@
 """System checks of the ground: what can be known wrong before the first request."""
 
 from __future__ import annotations
+
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Caution
+
+from apps.core.keys import KeyStore, KeyStoreError
+
+SAFE_SQLITE = (3, 51, 3)
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@register(Tags.security)
+def check_model(**_: Any) -> list[CheckMessage]:
+    """The name of the model has the form that pydantic-ai reads."""
+    provider, separator, name = settings.NETRA_MODEL.partition(":")
+    if settings.NETRA_MODEL == "offline" or (provider and separator and name):
+        return []
+    return [
+        Error(
+            f"NETRA_MODEL is {settings.NETRA_MODEL!r}, which names no model.",
+            hint="Use 'offline', or provider:model, for example openai:gpt-4.1-mini.",
+            id="netra.E001",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_keys(**_: Any) -> list[CheckMessage]:
+    """Each key that encrypts or signs is 32 bytes in hex."""
+    store = KeyStore(settings.NETRA_KEYS)
+    found: list[CheckMessage] = []
+    for purpose in ("fields", "trail", "signing"):
+        try:
+            name = store.newest(purpose)
+            whole = len(bytes.fromhex(store.read(name).decode())) == 32
+        except (KeyStoreError, ValueError):
+            name, whole = f"{purpose}-N", False
+        if not whole:
+            found.append(
+                Error(
+                    f"The key {name} in {store.folder} is missing or malformed.",
+                    hint="Restore it from your copy; it must be 64 hexadecimal digits.",
+                    id="netra.E002",
+                )
+            )
+    return found
+
+
+@register(Tags.security)
+def check_key_modes(**_: Any) -> list[CheckMessage]:
+    """Nobody but the server's own user reads the keys."""
+    folder = Path(settings.NETRA_KEYS)
+    open_to_others = [
+        path.name
+        for path in (folder, *sorted(folder.glob("*")))
+        if stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+    if not open_to_others:
+        return []
+    return [
+        Caution(
+            f"Other users of this machine can reach {', '.join(open_to_others)} in {folder}.",
+            hint=f"chmod -R go= {folder}",
+            id="netra.W001",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_public_url(**_: Any) -> list[CheckMessage]:
+    """A public address is served without debug pages, over HTTPS, for named hosts."""
+    url = urlsplit(settings.NETRA_PUBLIC_URL)
+    if url.hostname in LOOPBACK:
+        return []
+    found: list[CheckMessage] = []
+    if settings.DEBUG:
+        found.append(
+            Caution(
+                f"NETRA_DEBUG is on while NETRA_PUBLIC_URL is {settings.NETRA_PUBLIC_URL}.",
+                hint="Debug pages show settings and code to visitors: leave NETRA_DEBUG out.",
+                id="netra.W002",
+            )
+        )
+    if url.scheme != "https":
+        found.append(
+            Caution(
+                f"NETRA_PUBLIC_URL is {settings.NETRA_PUBLIC_URL}: passwords travel in the open.",
+                hint="Put a TLS proxy in front and use https://…",
+                id="netra.W003",
+            )
+        )
+    if "*" in settings.ALLOWED_HOSTS:
+        found.append(
+            Caution(
+                "NETRA_ALLOWED_HOSTS admits every host name.",
+                hint="Name the hosts, separated by commas.",
+                id="netra.W004",
+            )
+        )
+    return found
+
+
+@register(Tags.database, deploy=True)
+def check_sqlite(**_: Any) -> list[CheckMessage]:
+    """SQLite before 3.51.3 may, very rarely, damage a WAL database with several connections."""
+    if not settings.SQLITE or sqlite3.sqlite_version_info >= SAFE_SQLITE:
+        return []
+    return [
+        Caution(
+            f"SQLite {sqlite3.sqlite_version} has the WAL-reset fault that 3.51.3 mends.",
+            hint="Keep backups, use a newer SQLite, or PostgreSQL for production.",
+            id="netra.W005",
+        )
+    ]

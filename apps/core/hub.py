@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class Hub:
         self._thread: int | None = None
         self._box: deque[Callable[[], None]] = deque()
         self._woken = False
+        self._draining = False
         self._lock = threading.Lock()
         self.relay: Relay | None = None
 
@@ -72,34 +74,45 @@ class Hub:
         if self._loop is None:
             return
         self._box.append(call)
-        if threading.get_ident() == self._thread and not self._woken:
-            self._drain()
-        else:
+        if threading.get_ident() != self._thread or self._woken:
             self._wake()
+        elif (
+            not self._draining
+        ):  # else the outer call gets to it, after all its watchers
+            self._drain()
 
     def _wake(self) -> None:
         with self._lock:
             if self._woken or self._loop is None or self._loop.is_closed():
                 return
+            try:
+                self._loop.call_soon_threadsafe(self._drain)
+            except RuntimeError:  # the loop closed just now: nobody is left to be told
+                log.info("the hub's loop is closed", extra={"action": "hub.closed"})
+                return
             self._woken = True
-            loop = self._loop
-        loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
         with self._lock:
             self._woken = False
-        while self._box:
-            call = self._box.popleft()
-            try:
-                call()
-            except Exception:
-                log.exception(
-                    "a hub watcher failed", extra={"action": "hub.watcher_failed"}
-                )
+        self._draining = True
+        try:
+            while self._box:
+                self._call(self._box.popleft())
+        finally:
+            self._draining = False
+
+    def _call(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:
+            log.exception(
+                "a hub watcher failed", extra={"action": "hub.watcher_failed"}
+            )
 
     def _tell(self, topic: str, message: object) -> None:
         for watcher in tuple(self._watchers.get(topic, ())):
-            watcher(message)
+            self._call(partial(watcher, message))
 
 
 hub = Hub()

@@ -5,6 +5,7 @@ Knows files and bytes only; settings say where they lie.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -35,11 +36,14 @@ class KeyStore:
 
     def read(self, name: str) -> bytes:
         try:
-            return (self.folder / name).read_bytes().strip()
+            key = (self.folder / name).read_bytes().strip()
         except OSError as error:
             raise KeyStoreError(
                 f"cannot read the key {name!r}: {error.strerror}"
             ) from error
+        if not key:
+            raise KeyStoreError(f"the key {name!r} in {self.folder} is empty")
+        return key
 
     def newest(self, purpose: str) -> str:
         """The name of the newest key of `purpose`, for example 'fields-2'."""
@@ -53,16 +57,17 @@ class KeyStore:
         return f"{purpose}-{max(numbers)}"
 
     def _create(self, name: str) -> None:
+        """Write a new key beside its place and link it there: whole, or not at all."""
+        draft = self.folder / f".{name}.{secrets.token_hex(4)}"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(
-                self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600
-            )
-        except FileExistsError:
-            return
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+            with contextlib.suppress(FileExistsError):  # another process was first
+                os.link(draft, self.folder / name)
+            draft.unlink()
         except OSError as error:
             raise KeyStoreError(
                 f"cannot make the key {name!r} in {self.folder}: {error.strerror}"
             ) from error
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))

@@ -1,4 +1,4 @@
-"""Compiled INSERT and compare-and-swap for the hot tables, through the models' own fields.
+"""Compiled statements for the hot tables: insert, compare-and-swap, count up, select.
 
 Every statement names the organisation. Everything that is not hot uses the ORM.
 """
@@ -9,52 +9,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from django.db import connection, models
+from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from apps.core.columns import columns_of
+from apps.core.tenancy import ScopeKind, current_scope
 
 Row = Mapping[str, object]
+Lists = Mapping[str, Iterable[object]]
+
+
+class ForeignRowError(RuntimeError):
+    """Code tried to touch a row of another organisation than the scope it runs in."""
 
 
 def insert(model: type[models.Model], rows: Sequence[Row]) -> None:
     """Insert `rows` (attribute name → value; what is missing takes the field's default)."""
     if not rows:
         return
-    statement, fields = _insert_statement(model, len(rows), connection.vendor)
+    database = connections["default"]
+    columns = columns_of(model, database.vendor).values()
     values: list[Any] = []
     for row in rows:
-        if "organisation_id" not in row:
-            raise ValueError(f"a row of {model.__name__} must name its organisation")
-        for field in fields:
-            value = row[field.attname] if field.attname in row else field.get_default()
-            values.append(_prepared(field, value))
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
+        _check_scope(model, row)
+        for column in columns:
+            if column.name in row:
+                values.append(column.parameter(row[column.name]))
+            else:
+                values.append(column.default_parameter())
+    _execute(database, _insert_statement(model, len(rows), database.vendor), values)
 
 
 def swap(
-    model: type[models.Model],
-    *,
-    where: Row,
-    values: Row,
-    where_in: Mapping[str, Iterable[object]] | None = None,
+    model: type[models.Model], *, where: Row, values: Row, where_in: Lists | None = None
 ) -> bool:
     """UPDATE … WHERE all of `where`: True when exactly that row was still as expected."""
-    if "organisation_id" not in where:
-        raise ValueError(f"a change of {model.__name__} must name its organisation")
-    lists = {name: tuple(options) for name, options in (where_in or {}).items()}
-    shape = (
-        tuple(values),
-        tuple((name, value is None) for name, value in where.items()),
-        tuple((name, len(options)) for name, options in lists.items()),
-    )
-    statement = _update_statement(model, shape, connection.vendor)
-    fields = _fields(model)
-    parameters = [_prepared(fields[name], value) for name, value in values.items()]
-    parameters += [_prepared(fields[n], v) for n, v in where.items() if v is not None]
-    for name, options in lists.items():
-        parameters += [_prepared(fields[name], value) for value in options]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        changed: int = cursor.rowcount
+    _check_scope(model, where)
+    database = connections["default"]
+    columns = columns_of(model, database.vendor)
+    tests, parameters = _tests(model, database.vendor, where, where_in)
+    statement = _update_statement(model, tuple(values), tests, database.vendor)
+    given = [columns[name].parameter(value) for name, value in values.items()]
+    changed: int = _execute(database, statement, [*given, *parameters]).rowcount
     return changed == 1
 
 
@@ -62,66 +58,153 @@ def advance(
     model: type[models.Model], *, where: Row, column: str, by: int
 ) -> int | None:
     """Add `by` to a counter column and return its new value; None when there is no such row."""
-    if "organisation_id" not in where:
-        raise ValueError(f"a change of {model.__name__} must name its organisation")
-    fields = _fields(model)
-    target = _column(fields[column])
-    tests = " AND ".join(f"{_column(fields[name])} = %s" for name in where)
-    table = connection.ops.quote_name(model._meta.db_table)
-    statement = (
-        f"UPDATE {table} SET {target} = {target} + %s WHERE {tests} RETURNING {target}"  # noqa: S608
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statement, [by, *(_prepared(fields[n], v) for n, v in where.items())]
-        )
-        row = cursor.fetchone()
+    _check_scope(model, where)
+    database = connections["default"]
+    tests, parameters = _tests(model, database.vendor, where, None)
+    statement = _advance_statement(model, column, tests, database.vendor)
+    row = _execute(database, statement, [by, *parameters]).fetchone()
     return None if row is None else int(row[0])
 
 
+def select(
+    model: type[models.Model],
+    names: tuple[str, ...],
+    *,
+    where: Row,
+    where_in: Lists | None = None,
+    order: str = "",
+    limit: int | None = None,
+) -> list[tuple[Any, ...]]:
+    """The columns `names` of the rows that meet `where`; `order` is a column, '-' for newest first."""
+    _check_scope(model, where)
+    database = connections["default"]
+    tests, parameters = _tests(model, database.vendor, where, where_in)
+    statement = _select_statement(model, names, tests, order, limit, database.vendor)
+    rows = _execute(database, statement, parameters).fetchall()
+    columns = columns_of(model, database.vendor)
+    readers = [columns[name].value for name in names]
+    return [
+        tuple(read(stored) for read, stored in zip(readers, row, strict=True))
+        for row in rows
+    ]
+
+
+def _check_scope(model: type[models.Model], row: Row) -> None:
+    """Refuse a statement that names no organisation, or another than the open scope's."""
+    if row.get("organisation_id") is None:
+        raise ValueError(f"a statement on {model.__name__} must name its organisation")
+    scope = current_scope()
+    if (
+        scope.kind is ScopeKind.TENANT
+        and row["organisation_id"] != scope.organisation_id
+    ):
+        raise ForeignRowError(
+            f"a statement on {model.__name__} names another organisation than its scope"
+        )
+
+
+def _execute(
+    database: BaseDatabaseWrapper, statement: str, parameters: list[Any]
+) -> Any:
+    """Run a statement; inside a SQLite transaction without Django's cursor layers.
+
+    Those rewrite the placeholders of each statement anew. Logging and wrappers, where someone
+    asked for them, still see everything.
+    """
+    plain = not (database.queries_logged or database.execute_wrappers)
+    if database.vendor == "sqlite" and database.in_atomic_block and plain:
+        with database.wrap_database_errors:
+            return database.connection.execute(_question_marks(statement), parameters)
+    cursor = database.cursor()
+    cursor.execute(statement, parameters)
+    return cursor
+
+
+@lru_cache(maxsize=512)
+def _question_marks(statement: str) -> str:
+    return statement.replace("%s", "?")
+
+
+def _tests(
+    model: type[models.Model], vendor: str, where: Row, where_in: Lists | None
+) -> tuple[tuple[tuple[str, int], ...], list[Any]]:
+    """The shape of a WHERE clause, and its parameters: (name, 0) is NULL, (name, n) n values."""
+    columns = columns_of(model, vendor)
+    shape: list[tuple[str, int]] = []
+    parameters: list[Any] = []
+    for name, value in where.items():
+        shape.append((name, 0 if value is None else 1))
+        if value is not None:
+            parameters.append(columns[name].parameter(value))
+    for name, options in (where_in or {}).items():
+        listed = [columns[name].parameter(option) for option in options]
+        shape.append((name, -len(listed)))
+        parameters += listed
+    return tuple(shape), parameters
+
+
+Tests = tuple[tuple[str, int], ...]
+
+
+def _clause(model: type[models.Model], tests: Tests, vendor: str) -> str:
+    columns = columns_of(model, vendor)
+    parts = []
+    for name, count in tests:
+        quoted = columns[name].quoted
+        if count > 0:
+            parts.append(f"{quoted} = %s")
+        elif count == 0:
+            parts.append(f"{quoted} IS NULL")
+        else:
+            parts.append(f"{quoted} IN ({', '.join(['%s'] * -count)})")
+    return " AND ".join(parts)
+
+
+def _table(model: type[models.Model]) -> str:
+    return connections["default"].ops.quote_name(model._meta.db_table)
+
+
+@lru_cache(maxsize=256)
+def _insert_statement(model: type[models.Model], rows: int, vendor: str) -> str:
+    columns = columns_of(model, vendor).values()
+    names = ", ".join(column.quoted for column in columns)
+    one = "(" + ", ".join(["%s"] * len(columns)) + ")"
+    return f"INSERT INTO {_table(model)} ({names}) VALUES {', '.join([one] * rows)}"  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def _update_statement(
+    model: type[models.Model], names: tuple[str, ...], tests: Tests, vendor: str
+) -> str:
+    columns = columns_of(model, vendor)
+    sets = ", ".join(f"{columns[name].quoted} = %s" for name in names)
+    return f"UPDATE {_table(model)} SET {sets} WHERE {_clause(model, tests, vendor)}"  # noqa: S608
+
+
 @lru_cache(maxsize=64)
-def _fields(model: type[models.Model]) -> dict[str, models.Field[Any, Any]]:
-    return {field.attname: field for field in model._meta.concrete_fields}
+def _advance_statement(
+    model: type[models.Model], name: str, tests: Tests, vendor: str
+) -> str:
+    column = columns_of(model, vendor)[name].quoted
+    where = _clause(model, tests, vendor)
+    return f"UPDATE {_table(model)} SET {column} = {column} + %s WHERE {where} RETURNING {column}"  # noqa: S608
 
 
 @lru_cache(maxsize=256)
-def _insert_statement(
-    model: type[models.Model], rows: int, _vendor: str
-) -> tuple[str, tuple[models.Field[Any, Any], ...]]:
-    fields = tuple(_fields(model).values())
-    columns = ", ".join(_column(field) for field in fields)
-    one = "(" + ", ".join(["%s"] * len(fields)) + ")"
-    table = connection.ops.quote_name(model._meta.db_table)
-    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([one] * rows)}", fields  # noqa: S608
-
-
-Shape = tuple[
-    tuple[str, ...], tuple[tuple[str, bool], ...], tuple[tuple[str, int], ...]
-]
-
-
-@lru_cache(maxsize=256)
-def _update_statement(model: type[models.Model], shape: Shape, _vendor: str) -> str:
-    values, where, lists = shape
-    fields = _fields(model)
-
-    def column(name: str) -> str:
-        return _column(fields[name])
-
-    sets = ", ".join(f"{column(name)} = %s" for name in values)
-    tests = [
-        f"{column(n)} IS NULL" if null else f"{column(n)} = %s" for n, null in where
-    ]
-    tests += [
-        f"{column(name)} IN ({', '.join(['%s'] * count)})" for name, count in lists
-    ]
-    table = connection.ops.quote_name(model._meta.db_table)
-    return f"UPDATE {table} SET {sets} WHERE {' AND '.join(tests)}"  # noqa: S608
-
-
-def _column(field: models.Field[Any, Any]) -> str:
-    return connection.ops.quote_name(str(field.column))
-
-
-def _prepared(field: models.Field[Any, Any], value: object) -> Any:
-    return field.get_db_prep_save(value, connection)
+def _select_statement(
+    model: type[models.Model],
+    names: tuple[str, ...],
+    tests: Tests,
+    order: str,
+    limit: int | None,
+    vendor: str,
+) -> str:
+    columns = columns_of(model, vendor)
+    listed = ", ".join(columns[name].quoted for name in names)
+    statement = (
+        f"SELECT {listed} FROM {_table(model)} WHERE {_clause(model, tests, vendor)}"  # noqa: S608
+    )
+    if order:
+        direction = " DESC" if order.startswith("-") else ""
+        statement += f" ORDER BY {columns[order.lstrip('-')].quoted}{direction}"
+    return statement + (f" LIMIT {limit:d}" if limit is not None else "")

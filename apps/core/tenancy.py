@@ -17,6 +17,7 @@ from uuid import UUID
 
 from django.db import models
 from django_scopes import ScopedManager, scope, scopes_disabled
+from django_scopes.manager import DisabledQuerySet
 
 
 class ScopeKind(StrEnum):
@@ -113,6 +114,24 @@ def topic(organisation_id: UUID, *parts: object) -> str:
     return ".".join((organisation_id.hex, *(str(part) for part in parts)))
 
 
+def scoped_manager(organisation: str = "organisation") -> Any:
+    """A manager that filters by the open scope, and raises ScopeError where none is open.
+
+    `organisation` is the field that holds it. django-scopes alone lets a few methods through
+    without a scope, `exists` among them; here nothing passes.
+    """
+    filtering: Any = type(ScopedManager(organisation=organisation))
+
+    class FailClosedManager(filtering):  # type: ignore[misc]  # its base is made at run time
+        def get_queryset(self) -> Any:
+            rows = super().get_queryset()
+            if isinstance(rows, DisabledQuerySet):
+                rows.error()
+            return rows
+
+    return FailClosedManager()
+
+
 class TenantModel(models.Model):
     """A row that belongs to one organisation."""
 
@@ -121,8 +140,13 @@ class TenantModel(models.Model):
         "accounts.Organisation", on_delete=models.PROTECT, related_name="+"
     )
 
-    objects: ClassVar[Any] = ScopedManager(organisation="organisation")
+    objects: ClassVar[Any] = scoped_manager()
 
     class Meta:
         abstract = True
         base_manager_name = "objects"
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        """Refuse outside a scope: Django deletes a single row without asking a manager."""
+        current_scope()
+        return super().delete(*args, **options)

@@ -12,4 +12,4 @@ class ExecutionsConfig(AppConfig):
     label = "executions"
 
     def ready(self) -> None:
-        from apps.executions import receivers  # noqa: F401, PLC0415 - connects bells
+        from apps.executions import checks, receivers  # noqa: F401, PLC0415 - connects both

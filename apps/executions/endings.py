@@ -39,27 +39,11 @@ def finish(
     drafts: Sequence[Draft] = (),
 ) -> Standing:
     """Bring an execution to its end: state, content, receipt, reply and terminal event at once."""
-    path = (
-        _TO_COMPLETED.get(standing.state, (S.COMPLETED,))
-        if ending.state is S.COMPLETED
-        else (ending.state,)
-    )
+    path: tuple[ExecutionState, ...] = (ending.state,)
+    if ending.state is S.COMPLETED:
+        path = _TO_COMPLETED.get(standing.state, path)
     receipt_id = _receipt(standing, ending, now)
-    explanation = ending.explanation
-    values: dict[str, object] = {
-        "error_code": explanation.code
-        if explanation and ending.state is not S.COMPLETED
-        else "",
-        "error_class": ending.error_class,
-        "receipt_id": receipt_id,
-        "model": ending.usage.model,
-        "input_tokens": ending.usage.input_tokens,
-        "output_tokens": ending.usage.output_tokens,
-        "cost_usd": ending.usage.cost_usd,
-        "phase": standing.phase or "",
-    }
-    if ending.first_token_at is not None:
-        values["first_token_at"] = ending.first_token_at
+    values = _columns(standing, ending) | {"receipt_id": receipt_id}
     if standing.state in CLAIMED:
         close_attempt(standing, outcome=ending.state.value, now=now)
     moved = move(standing, *path, actor=actor, now=now, reason=reason, values=values)
@@ -118,6 +102,24 @@ def cancel(
     if standing.state in {S.STARTING, S.RUNNING}:
         request_cancel(actor=actor, standing=standing, reason=reason, now=now)
     return standing.state
+
+
+def _columns(standing: Standing, ending: Ending) -> dict[str, object]:
+    """What the execution's own row says about its end."""
+    explanation = None if ending.state is S.COMPLETED else ending.explanation
+    usage = ending.usage
+    values: dict[str, object] = {
+        "error_code": explanation.code if explanation else "",
+        "error_class": ending.error_class,
+        "model": usage.model,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cost_usd": usage.cost_usd,
+        "phase": standing.phase or "",
+    }
+    if ending.first_token_at is not None:
+        values["first_token_at"] = ending.first_token_at
+    return values
 
 
 def _receipt(standing: Standing, ending: Ending, now: datetime) -> UUID | None:

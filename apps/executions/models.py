@@ -145,23 +145,12 @@ class Execution(TenantModel):
             ),
         ]
         indexes = [
-            # runner.claimable: what may be claimed now, oldest first
-            models.Index(
-                fields=["available_at", "created_at"],
-                condition=Q(state="pending", waiting_for=""),
-                name="executions_claimable",
-            ),
-            # sweeper: leases and deadlines that ran out
-            models.Index(
-                fields=["lease_expires_at"],
-                condition=Q(state__in=CLAIMED_VALUES),
-                name="executions_leases",
-            ),
             # lists: newest of an organisation, of one state
             models.Index(
                 fields=["organisation", "-created_at"], name="executions_newest"
             ),
             models.Index(fields=["-created_at"], name="executions_newest_all"),
+            # … and, few rows being alive: queries.claimable, lost, overdue, ignored_stops, never_started
             models.Index(fields=["state", "-created_at"], name="executions_by_state"),
             models.Index(fields=["stream", "created_at"], name="executions_of_stream"),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,12 @@ from apps.executions.standing import STANDING_COLUMNS, Standing
 from apps.executions.states import ALIVE, CLAIMED, EventType, ExecutionState, Phase
 
 PAGE = 500  # events read at once
+QUIET_LEASE = timedelta(
+    seconds=15
+)  # left of a lease of 30 s: more than one beat is missing
+NOT_TAKEN = timedelta(
+    minutes=1
+)  # a pending one waits longer only when nobody runs agents
 _ENTRY = (
     "stream_id",
     "seq",
@@ -176,3 +182,14 @@ def events_of_kinds(stream_id: UUID, kinds: Iterable[EventType]) -> list[LogEntr
         "seq"
     )
     return [_entry(row) for row in rows.values(*_ENTRY)]
+
+
+def stuck(now: datetime) -> Q:
+    """Alive, and out of step: no heartbeat, not taken, past its deadline, or deaf to a stop."""
+    late = Q(state__in=CLAIMED, lease_expires_at__lt=now + QUIET_LEASE)
+    late |= Q(
+        state=ExecutionState.PENDING, waiting_for="", available_at__lt=now - NOT_TAKEN
+    )
+    late |= Q(state__in=ALIVE, deadline_at__lt=now)
+    late |= Q(state__in=ALIVE, cancel_requested_at__lt=now - QUIET_LEASE)
+    return late

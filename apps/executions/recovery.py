@@ -93,10 +93,12 @@ def _end_overdue(standing: Standing, now: datetime) -> None:
 
 
 def _end_stopped(standing: Standing, now: datetime) -> None:
+    asked = queries.stop_requests([standing.id])
+    by, reason = asked.get(standing.id, ("system", ""))
     explanation = Explanation(
-        "cancelled", "It was stopped.", "Ask again when you like."
+        "cancelled", reason or "It was stopped.", "Ask again when you like."
     )
-    _end(standing, ExecutionState.CANCELLED, explanation, "", now)
+    _end(standing, ExecutionState.CANCELLED, explanation, "", now, by)
 
 
 def _end_unstarted(standing: Standing, now: datetime) -> None:
@@ -117,13 +119,14 @@ def _end(
     explanation: Explanation,
     error_class: str,
     now: datetime,
+    cancelled_by: str = "",
 ) -> None:
     ending = Ending(
         state=state,
         text=queries.partial_of(standing.id),
         explanation=explanation,
         error_class=error_class,
-        cancelled_by="system" if state is ExecutionState.CANCELLED else "",
+        cancelled_by=cancelled_by,
     )
     endings.finish(
         standing, ending, actor=actions.SWEEPER, now=now, reason=explanation.message

@@ -39,5 +39,16 @@ def resolve(name: str) -> Work:
     return work
 
 
+def load_all() -> None:
+    """Import every registered work, so that nobody's first question pays for it."""
+    for name in _paths:
+        resolve(name)
+
+
 def registered() -> list[str]:
     return sorted(_paths)
+
+
+def paths() -> dict[str, str]:
+    """Name → 'package.module:function' of everything registered."""
+    return dict(_paths)

@@ -11,6 +11,7 @@ from apps.core.errors import InvalidInputError
 DAYS = re.compile(r"([1-9][0-9]{0,2})d", re.ASCII)
 MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])", re.ASCII)
 LONGEST_DAYS = 366
+MONTH_DAYS = 30
 FORMS = "Use '7d', '30d' or '90d' for the last days, or a month such as '2026-10'."
 
 
@@ -29,6 +30,14 @@ class Period:
     @property
     def days(self) -> float:
         return (self.end - self.start) / timedelta(days=1)
+
+    @property
+    def per_month(self) -> float:
+        """By what the period's sums are multiplied to speak of one month."""
+        whole = self.start.day == 1 and self.end == (
+            self.start + timedelta(days=32)
+        ).replace(day=1)
+        return 1.0 if whole else MONTH_DAYS / self.days
 
 
 def parse_period(text: object, *, now: datetime) -> Period:

@@ -75,6 +75,17 @@ def cost_usd(
     return None if found is None else Decimal(found.total_price).quantize(MICRO)
 
 
+def cost_of_model(
+    name: str,
+    input_tokens: int,
+    output_tokens: int,
+    cached_tokens: int = 0,
+    at: datetime | None = None,
+) -> Decimal | None:
+    """`cost_usd` for a name such as 'openai:gpt-5'; without a provider, the list looks in all."""
+    return cost_usd(*split_name(name), input_tokens, output_tokens, cached_tokens, at)
+
+
 @lru_cache(maxsize=512)
 def rates_of(provider: str, model: str) -> Rates | None:
     """What one token costs in a call of ordinary length; None when the list has no such model."""

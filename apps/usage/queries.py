@@ -6,9 +6,7 @@ Sums and percentiles are made by the database. Netra's own consumption is never 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -27,10 +25,20 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, Left, RowNumber
 
+from apps.usage.figures import (
+    ZERO,
+    Day,
+    Failures,
+    Jump,
+    Latency,
+    Slice,
+    Totals,
+    step_up,
+    switch_between,
+)
 from apps.usage.models import Record
 from apps.usage.periods import Period
 
-ZERO = Decimal(0)
 PERCENTILES = (50, 95, 99)
 
 
@@ -43,86 +51,6 @@ class Dimension(StrEnum):
     DAY = "day"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """What a set of calls comes to."""
-
-    calls: int = 0
-    failed: int = 0
-    unpriced: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cacheable_tokens: int = 0
-    cost: Decimal = ZERO
-
-    @property
-    def cost_per_call(self) -> Decimal:
-        return self.cost / self.calls if self.calls else ZERO
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """One feature, model or provider in a period, and in the period before it."""
-
-    key: tuple[str, ...]
-    present: Totals
-    before: Totals
-    first_at: datetime
-    last_at: datetime
-
-    @property
-    def name(self) -> str:
-        return "/".join(self.key)
-
-    @property
-    def change(self) -> Decimal:
-        return self.present.cost - self.before.cost
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
-    """One UTC day's cost."""
-
-    day: str
-    calls: int
-    cost: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """How long answered calls took, in milliseconds; percentiles by nearest rank."""
-
-    key: tuple[str, ...]
-    calls: int
-    p50: int
-    p95: int
-    p99: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failures:
-    """Calls that failed alike."""
-
-    provider: str
-    model: str
-    feature: str
-    status: str
-    error: str
-    count: int
-    first_at: datetime
-    last_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """How far the records reach."""
-
-    records: int
-    first_at: datetime | None
-    last_at: datetime | None
-
-
 # What a feature, a model … is made of: the columns it is grouped by.
 COLUMNS: Mapping[Dimension, tuple[str, ...]] = {
     Dimension.FEATURE: ("feature",),
@@ -131,12 +59,14 @@ COLUMNS: Mapping[Dimension, tuple[str, ...]] = {
 }
 
 
-def reach() -> Reach:
-    """How many records there are, and of which time."""
-    found = _calls().aggregate(
-        records=Count("id"), first_at=Min("at"), last_at=Max("at")
-    )
-    return Reach(**found)
+def newest() -> datetime | None:
+    """When the last recorded call was made; None when there is no record."""
+    return _calls().order_by("-at").values_list("at", flat=True).first()
+
+
+def oldest() -> datetime | None:
+    """When the first recorded call was made; None when there is no record."""
+    return _calls().order_by("at").values_list("at", flat=True).first()
 
 
 def totals(start: datetime, end: datetime) -> Totals:
@@ -176,7 +106,10 @@ def days(start: datetime, end: datetime, *, feature: str | None = None) -> list[
         rows.order_by().annotate(day=Left(Cast("at", CharField()), 10)).values("day")
     )
     found = by_day.annotate(calls=Count("id"), cost=Sum("cost_usd")).order_by("day")
-    return [Day(day=row["day"], calls=row["calls"], cost=row["cost"]) for row in found]
+    return [
+        Day(day=date.fromisoformat(row["day"]), calls=row["calls"], cost=row["cost"])
+        for row in found
+    ]
 
 
 def latencies(columns: Sequence[str], start: datetime, end: datetime) -> list[Latency]:
@@ -207,6 +140,31 @@ def failures(start: datetime, end: datetime, *, limit: int) -> list[Failures]:
         Failures(**row)
         for row in grouped.order_by("-count", "-last_at", *alike)[:limit]
     ]
+
+
+def failed_statuses(start: datetime, end: datetime) -> dict[str, int]:
+    """How many calls ended in each way that is not an answer."""
+    rows = _between(start, end).exclude(status=Record.Status.OK).order_by()
+    return dict(
+        rows.values("status").annotate(count=Count("id")).values_list("status", "count")
+    )
+
+
+def jump(period: Period) -> Jump | None:
+    """The feature whose cost rose most against the period before; None when none rose."""
+    risen = [one for one in slices(("feature",), period) if one.change > 0]
+    if not risen:
+        return None
+    feature = max(risen, key=lambda one: one.change)
+    name = feature.key[0]
+    models = slices(("provider", "model"), period, feature=name)
+    switch = switch_between(models, period.before_start)
+    since = (
+        switch.on
+        if switch
+        else step_up(days(period.before_start, period.end, feature=name))
+    )
+    return Jump(feature=feature, models=tuple(models), switch=switch, since=since)
 
 
 def _calls() -> QuerySet[Record]:

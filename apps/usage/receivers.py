@@ -18,8 +18,8 @@ def record_own_usage(event: ExecutionFinished) -> None:
         return
     if usage.input_tokens + usage.output_tokens == 0:
         return
-    cost = Decimal(usage.cost_usd) or prices.cost_usd(
-        *prices.split_name(usage.model), usage.input_tokens, usage.output_tokens
+    cost = Decimal(usage.cost_usd) or prices.cost_of_model(
+        usage.model, usage.input_tokens, usage.output_tokens
     )
     if cost is None:
         return

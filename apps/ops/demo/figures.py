@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from apps.accounts.models import Organisation
 from apps.usage.models import Record
 
 Dollars = dict[str, Decimal]
-
-
-def month_of(day: date) -> tuple[date, date]:
-    """First day of the month of `day`, and of the next one."""
-    first = day.replace(day=1)
-    return first, (first + timedelta(days=32)).replace(day=1)
 
 
 def spend_by(
@@ -58,10 +52,11 @@ def failures_by_feature(
     return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
 
 
-def _rows(organisation: Organisation, first: date, end: date):  # type: ignore[no-untyped-def]
-    return Record.objects.filter(
+def _rows(organisation: Organisation, first: date, end: date) -> QuerySet[Record]:
+    rows: QuerySet[Record] = Record.objects.filter(
         organisation=organisation,
         source=Record.Source.COMPANY,
         at__gte=datetime.combine(first, time(), UTC),
         at__lt=datetime.combine(end, time(), UTC),
-    ).order_by()
+    )
+    return rows.order_by()

@@ -11,6 +11,7 @@ from uuid import UUID
 from apps.accounts.access import Principal
 from apps.chat import actions as chat
 from apps.chat.actions import Question
+from apps.core.actors import Actor
 from apps.core.errors import Explanation
 from apps.executions import actions, endings, journal, queries
 from apps.executions.events import Usage
@@ -19,7 +20,6 @@ from apps.executions.runner import OPENING
 from apps.executions.standing import Ending, Standing
 from apps.executions.states import EventType, ExecutionState, Phase
 
-MARK = "demo-"  # how the messages of the demo are known
 OWNER = uuid.UUID(
     "de300000-0000-4000-8000-000000000001"
 )  # boot id of the runner that never was
@@ -45,14 +45,11 @@ class History:
         self,
         text: str,
         *,
-        key: str,
         agent: str | None = None,
         thread: UUID | None = None,
     ) -> Self:
         """The person asks, and a runner takes it at once."""
-        question = Question(
-            text=text, agent=agent, thread_id=thread, client_id=MARK + key
-        )
+        question = Question(text=text, agent=agent, thread_id=thread)
         chat.ask(
             principal=self._principal,
             question=question,
@@ -61,9 +58,9 @@ class History:
         )
         return self
 
-    def ask_and_wait(self, text: str, *, key: str, thread: UUID) -> Self:
+    def ask_and_wait(self, text: str, *, thread: UUID) -> Self:
         """The person asks while something else runs in the thread; nobody takes it yet."""
-        question = Question(text=text, thread_id=thread, client_id=MARK + key)
+        question = Question(text=text, thread_id=thread)
         asked = chat.ask(principal=self._principal, question=question, now=self.now)
         standing = queries.standing_of(asked.execution_id)
         assert standing is not None
@@ -239,7 +236,7 @@ class History:
         )
 
     def _claim(
-        self, standing: Standing, given: Mapping[str, object], now: datetime
+        self, standing: Standing, _given: Mapping[str, object], now: datetime
     ) -> list[Draft]:
         claimed = actions.claim(standing, owner=OWNER, now=now)
         assert claimed is not None, (
@@ -281,7 +278,7 @@ class History:
             attempt=self.standing.attempt,
         )
 
-    def _end(self, ending: Ending, by: actions.Actor = actions.RUNNER) -> None:
+    def _end(self, ending: Ending, by: Actor = actions.RUNNER) -> None:
         reason = ending.explanation.message if ending.explanation else "finished"
         self.standing = endings.finish(
             self.standing, ending, actor=by, now=self.now, reason=reason

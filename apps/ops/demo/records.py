@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, timedelta
 from decimal import Decimal
-from functools import lru_cache
 
 from apps.accounts.models import Organisation
+from apps.core import sql
 from apps.ops.demo import spending
 from apps.ops.demo.spending import Call, Story
+from apps.usage import prices
 from apps.usage.models import Record
 
-BATCH = 1_000
-PRICED_TOKENS = 100_000  # below every provider's threshold for long prompts
-CENT_PARTS = Decimal("0.000001")
+BATCH = 500
 
 
 def fill(organisation: Organisation, today: date) -> int:
@@ -28,8 +26,13 @@ def fill(organisation: Organisation, today: date) -> int:
     story = Story.told_on(
         organisation.created_at.astimezone(UTC).date() if newest else today
     )
-    rows = list(_records(organisation, days, story))
-    Record.objects.bulk_create(rows, batch_size=BATCH)
+    rows = [
+        {"organisation_id": organisation.pk, "cost_usd": _cost(call), **call._asdict()}
+        for day in days
+        for call in spending.calls_of(organisation.slug, day, story)
+    ]
+    for start in range(0, len(rows), BATCH):
+        sql.insert(Record, rows[start : start + BATCH])
     return len(rows)
 
 
@@ -41,36 +44,8 @@ def _newest_day(organisation: Organisation) -> date | None:
     return newest.astimezone(UTC).date() if newest else None
 
 
-def _records(
-    organisation: Organisation, days: list[date], story: Story
-) -> Iterator[Record]:
-    for day in days:
-        for call in spending.calls_of(organisation.slug, day, story):
-            yield Record(
-                organisation=organisation, cost_usd=_cost(call), **call._asdict()
-            )
-
-
-def cost_usd(provider: str, model: str, i: int, o: int, c: int) -> Decimal:  # temporary
-    from genai_prices import Usage, calc_price  # noqa: PLC0415
-
-    usage = Usage(input_tokens=i, output_tokens=o, cache_read_tokens=c)
-    return calc_price(usage, model, provider_id=provider).total_price
-
-
 def _cost(call: Call) -> Decimal:
-    fresh, cached, written = _rates(call.provider, call.model)
-    read = (
-        call.input_tokens - call.cached_tokens
-    ) * fresh + call.cached_tokens * cached
-    return (read + call.output_tokens * written).quantize(CENT_PARTS)
-
-
-@lru_cache(maxsize=32)
-def _rates(provider: str, model: str) -> tuple[Decimal, Decimal, Decimal]:
-    """US dollars for one token of fresh input, cached input and output, asked once for each model."""
-    return (
-        cost_usd(provider, model, PRICED_TOKENS, 0, 0) / PRICED_TOKENS,
-        cost_usd(provider, model, PRICED_TOKENS, 0, PRICED_TOKENS) / PRICED_TOKENS,
-        cost_usd(provider, model, 0, PRICED_TOKENS, 0) / PRICED_TOKENS,
-    )
+    rates = prices.rates_of(call.provider, call.model)
+    assert rates is not None, f"the price list does not know {call.model!r}"
+    cost = rates.cost(call.input_tokens, call.output_tokens, call.cached_tokens)
+    return cost.quantize(prices.MICRO)

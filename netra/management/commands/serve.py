@@ -32,7 +32,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
         if _listens(host, port):
-            raise CommandError(f"Something already listens on {host}:{port}. Choose another --port.")
+            raise CommandError(
+                f"Something already listens on {host}:{port}. Choose another --port."
+            )
         runtime.run_agents = not settings.NETRA_REDIS_URL
         runtime.sole = settings.SQLITE
         try:
@@ -41,7 +43,9 @@ class Command(BaseCommand):
                     held.enter_context(sole_process(settings.NETRA_VAR))
                 if settings.NETRA_DEMO:
                     held.enter_context(_demo_provider())
-                self.stderr.write(f"Netra serves http://{host}:{port} ({options['server']}). Stop it with Ctrl+C.")
+                self.stderr.write(
+                    f"Netra serves http://{host}:{port} ({options['server']}). Stop it with Ctrl+C."
+                )
                 SERVERS[options["server"]](host, port)
         except AlreadyRunningError as error:
             raise CommandError(str(error)) from error
@@ -55,7 +59,10 @@ def _demo_provider() -> Iterator[None]:
     if _listens(parts.hostname or "127.0.0.1", port):
         yield
         return
-    provider = subprocess.Popen([sys.executable, "manage.py", "demo_provider", "--port", str(port)], cwd=settings.ROOT)  # noqa: S603 - our own command
+    provider = subprocess.Popen(
+        [sys.executable, "manage.py", "demo_provider", "--port", str(port)],
+        cwd=settings.ROOT,
+    )  # noqa: S603 - our own command
     try:
         yield
     finally:

@@ -1,0 +1,3 @@
+"""Template tags of executions."""
+
+from __future__ import annotations

@@ -1,0 +1,56 @@
+"""The four roles of staff, as Django groups with the permissions they need and no more."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import Group, Permission
+
+LISTS = (
+    "executions.execution",
+    "chat.thread",
+    "agents.agent",
+    "usage.record",
+    "issues.issue",
+    "audits.receipt",
+    "accounts.organisation",
+)
+PEOPLE = (
+    "accounts.user",
+    "accounts.membership",
+    "accounts.identityprovider",
+    "accounts.identity",
+    "accounts.token",
+    "auth.group",
+)
+
+
+def _may(verb: str, *models: str) -> frozenset[str]:
+    return frozenset(
+        f"{app}.{verb}_{model}" for app, _, model in (m.partition(".") for m in models)
+    )
+
+
+# `change` of an execution allows to cancel it; nobody edits one.
+ROLES: dict[str, frozenset[str]] = {
+    "support_viewer": _may("view", *LISTS),
+    "support_operator": _may("view", *LISTS) | _may("change", "executions.execution"),
+    "security_auditor": _may("view", *LISTS, *PEOPLE),
+    "platform_admin": _may("view", *LISTS, *PEOPLE)
+    | _may("change", "executions.execution", "accounts.organisation")
+    | _may("add", "accounts.organisation", "accounts.user", "accounts.membership")
+    | _may("change", "accounts.user", "accounts.membership")
+    | _may("delete", "accounts.membership")
+    | _may("add", "accounts.identityprovider")
+    | _may("change", "accounts.identityprovider", "accounts.identity")
+    | _may("change", "accounts.token"),
+}
+
+
+def ensure_groups() -> None:
+    """Make the groups that are missing, and give each exactly the permissions of its role."""
+    known = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in Permission.objects.select_related("content_type")
+    }
+    for name, wanted in ROLES.items():
+        group, _ = Group.objects.get_or_create(name=name)
+        group.permissions.set([known[each] for each in sorted(wanted) if each in known])
