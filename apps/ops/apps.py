@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 from apps.executions import runners
 
@@ -15,3 +18,16 @@ class OpsConfig(AppConfig):
 
     def ready(self) -> None:
         runners.register("demo.exhibit", "apps.ops.demo.exhibits:hold")
+        # After the last app of Django's own that has permissions, when all of them exist.
+        post_migrate.connect(
+            make_groups,
+            sender=apps.get_app_config("sessions"),
+            dispatch_uid="ops.groups",
+        )
+
+
+def make_groups(**_: Any) -> None:
+    """The roles of staff exist wherever the tables do."""
+    from apps.ops.groups import ensure_groups  # noqa: PLC0415 - models load after apps
+
+    ensure_groups()
