@@ -44,8 +44,22 @@ class _Unit:
 
 def write_now(scope: Scope, work: Callable[[], Result]) -> Result:
     """Run `work` as one transaction in the calling thread (admin, commands, sweeper)."""
-    with scope, transaction.atomic():
-        return work()
+    with scope:
+        return _committing(work)
+
+
+def _committing(work: Callable[[], Result]) -> Result:
+    """Run `work` in a transaction; once it is committed, no bell can undo or repeat it."""
+    committed: list[bool] = []
+    try:
+        with transaction.atomic():
+            transaction.on_commit(lambda: committed.append(True), robust=True)
+            result = work()
+    except Exception:
+        if not committed:
+            raise
+        log.exception("a bell failed", extra={"action": "database.bell_failed"})
+    return result
 
 
 async def write(scope: Scope, work: Callable[[], Result]) -> Result:
@@ -150,13 +164,7 @@ def _run_together(group: list[_Unit]) -> None:
     if len(group) == 1:
         _run_alone(group[0])
         return
-    with transaction.atomic():
-        for unit in group:
-            _run_in_savepoint(unit)
-        if transaction.get_rollback():
-            # A unit broke the shared transaction (SQLite rolls it back by itself when the disk
-            # is full): what the others wrote before it is gone, although they saw no error.
-            raise _SharedTransactionLostError("the shared transaction was rolled back")
+    _committing(lambda: _run_in_savepoints(group))
     again = [
         unit
         for unit in group
@@ -164,6 +172,15 @@ def _run_together(group: list[_Unit]) -> None:
     ]
     for unit in again:
         _run_alone(unit)
+
+
+def _run_in_savepoints(group: list[_Unit]) -> None:
+    for unit in group:
+        _run_in_savepoint(unit)
+    if transaction.get_rollback():
+        # A unit broke the shared transaction (SQLite rolls it back by itself when the disk is
+        # full): what the others wrote before it is gone, although they saw no error.
+        raise _SharedTransactionLostError("the shared transaction was rolled back")
 
 
 def _run_in_savepoint(unit: _Unit) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 from django.db import transaction
@@ -51,7 +50,16 @@ def publish(event: object) -> None:
     for project in _projectors[type(event)]:
         project(event)
     for listener in _receivers[type(event)]:
-        transaction.on_commit(partial(listener, event), robust=True)
+        transaction.on_commit(_bell(listener, event), robust=True)
+
+
+def _bell(listener: Listener, event: object) -> Callable[[], None]:
+    def ring() -> None:
+        listener(event)
+
+    # Django names a failing bell in its log by this.
+    ring.__qualname__ = f"{listener.__module__}.{listener.__qualname__}"
+    return ring
 
 
 def wiring() -> dict[str, dict[str, list[str]]]:

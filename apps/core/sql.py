@@ -17,6 +17,7 @@ from apps.core.tenancy import ScopeKind, current_scope
 
 Row = Mapping[str, object]
 Lists = Mapping[str, Iterable[object]]
+NOTHING = 2  # in the shape of a WHERE clause: an empty list, which no row meets
 
 
 class ForeignRowError(RuntimeError):
@@ -128,7 +129,7 @@ def _question_marks(statement: str) -> str:
 def _tests(
     model: type[models.Model], vendor: str, where: Row, where_in: Lists | None
 ) -> tuple[tuple[tuple[str, int], ...], list[Any]]:
-    """The shape of a WHERE clause, and its parameters: (name, 0) is NULL, (name, n) n values."""
+    """The shape of a WHERE clause, and its parameters: (name, 0) is NULL, (name, -n) one of n."""
     columns = columns_of(model, vendor)
     shape: list[tuple[str, int]] = []
     parameters: list[Any] = []
@@ -138,7 +139,7 @@ def _tests(
             parameters.append(columns[name].parameter(value))
     for name, options in (where_in or {}).items():
         listed = [columns[name].parameter(option) for option in options]
-        shape.append((name, -len(listed)))
+        shape.append((name, -len(listed) or NOTHING))
         parameters += listed
     return tuple(shape), parameters
 
@@ -151,7 +152,9 @@ def _clause(model: type[models.Model], tests: Tests, vendor: str) -> str:
     parts = []
     for name, count in tests:
         quoted = columns[name].quoted
-        if count > 0:
+        if count == NOTHING:
+            parts.append("1 = 0")
+        elif count > 0:
             parts.append(f"{quoted} = %s")
         elif count == 0:
             parts.append(f"{quoted} IS NULL")

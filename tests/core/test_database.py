@@ -206,6 +206,29 @@ async def test_bells_ring_after_the_commit_and_only_for_what_was_committed(
         assert [count for _, count in rung] == [2, 2], "both rang after the one commit"
 
 
+@pytest.mark.mission_critical
+@pytest.mark.regression
+async def test_a_bell_that_fails_after_the_commit_makes_no_unit_run_twice(
+    gate: Gate,
+) -> None:
+    runs = []
+
+    def unit(name: str) -> str:
+        runs.append(name)
+        transaction.on_commit(fails)  # not robust: its error comes out of the commit
+        return add(name)
+
+    def fails() -> None:
+        raise busy()
+
+    together = await grouped(gate, lambda: unit("a"), lambda: unit("b"))
+    alone = await database.write(TESTS, lambda: unit("c"))
+
+    assert (together, alone) == (["a", "b"], "c")
+    assert runs == ["a", "b", "c"]
+    assert await slugs() == {"a", "b", "c"}
+
+
 async def test_each_unit_runs_in_its_own_scope(gate: Gate) -> None:
     one, two = uuid.uuid4(), uuid.uuid4()
 

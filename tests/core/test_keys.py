@@ -91,7 +91,7 @@ def test_an_empty_or_unreadable_key_is_refused_by_name(store: KeyStore) -> None:
     store.ensure(may_create=True)
     (store.folder / "secret").write_text(" \n")
 
-    with pytest.raises(KeyStoreError, match="'secret' .* is empty"):
+    with pytest.raises(KeyStoreError, match=r"'secret' .* is empty"):
         store.read("secret")
     with pytest.raises(KeyStoreError, match="cannot read the key 'absent'"):
         store.read("absent")

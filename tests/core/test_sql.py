@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from django.db import IntegrityError
 
+from apps.audits import receipts
+from apps.audits.models import Receipt
 from apps.core import sql
 from apps.core.tenancy import NoScopeError, tenant
 from apps.executions.models import Stream
@@ -165,9 +166,27 @@ def test_a_foreign_row_is_not_found_under_ones_own_organisation(
     assert read(row).last == 0
 
 
+@pytest.mark.regression
+def test_an_empty_list_of_values_is_met_by_no_row(row) -> None:
+    with TESTS:
+        sql.insert(Stream, [row])
+
+        assert not sql.swap(
+            Stream, where=where(row), where_in={"epoch": []}, values={"last": 9}
+        )
+        assert not sql.select(Stream, ("id",), where=where(row), where_in={"epoch": []})
+
+
+@pytest.mark.security
 def test_values_go_as_parameters_and_never_into_the_statement(row) -> None:
-    with TESTS, pytest.raises((IntegrityError, ValueError, TypeError)):
-        sql.insert(Stream, [row | {"last": "0); DROP TABLE executions_stream; --"}])
+    hostile = "'); DROP TABLE audits_receipt; --"
+    with TESTS:
+        refusal = {name: row[name] for name in ("organisation_id", "user_id")}
+        receipt = receipts.record(
+            receipts.Refusal(**refusal, code="x", explanation=hostile)
+        )
+
+        assert Receipt.objects.get(id=receipt).explanation == hostile
 
 
 def test_a_tenants_own_rows_are_written_in_its_scope(row) -> None:

@@ -16,11 +16,11 @@ from apps.usage.actions import Call, Recorded
 _numbers = itertools.count(1)
 
 
-def call(at: datetime, **values: object) -> Call:
+def call(when: datetime, **values: object) -> Call:
     """One answered call of a small model for one cent, unless said otherwise."""
     given: dict[str, object] = {
         "id": f"call-{next(_numbers)}",
-        "at": at,
+        "at": when,
         "provider": "openai",
         "model": "gpt-4o-mini",
         "feature": "search",

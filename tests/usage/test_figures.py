@@ -41,7 +41,10 @@ def test_a_step_is_found_in_spite_of_quiet_weekends():
 
 
 def test_days_without_calls_count_as_nothing():
-    sparse = [*days([1, 1, 1]), Day(day=FIRST + timedelta(days=40), calls=1, cost=Decimal(50))]
+    sparse = [
+        *days([1, 1, 1]),
+        Day(day=FIRST + timedelta(days=40), calls=1, cost=Decimal(50)),
+    ]
 
     assert step_up(sparse) == FIRST + timedelta(days=40)
 

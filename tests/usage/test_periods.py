@@ -21,7 +21,10 @@ def test_days_end_now_and_are_compared_with_as_many_before():
     period = parse_period("30d", now=NOW)
 
     assert (period.start, period.end) == (NOW - timedelta(days=30), NOW)
-    assert (period.before_start, period.before_end) == (NOW - timedelta(days=60), period.start)
+    assert (period.before_start, period.before_end) == (
+        NOW - timedelta(days=60),
+        period.start,
+    )
     assert period.label == "the last 30 days"
     assert period.per_month == 1.0
 
@@ -66,7 +69,23 @@ def test_seven_days_are_scaled_to_a_month():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0d", "367d", "-7d", "d", "30", "2026-13", "2026-00", "1999-10", "2026-10-01", "٣d", None, 30, ["30d"], "x" * 9999],
+    [
+        "",
+        "0d",
+        "367d",
+        "-7d",
+        "d",
+        "30",
+        "2026-13",
+        "2026-00",
+        "1999-10",
+        "2026-10-01",
+        "٣d",
+        None,
+        31,
+        ["30d"],
+        "x" * 9999,
+    ],
 )
 def test_anything_else_is_refused_with_field_and_fix(text):
     with pytest.raises(InvalidInputError) as refused:
@@ -92,7 +111,10 @@ def test_periods_of_days_touch_and_never_reach_into_the_future(now, days):
 @given(now=MOMENTS, back=st.integers(0, 500))
 def test_periods_of_months_touch_or_leave_a_gap_but_never_overlap(now, back):
     month = now - timedelta(days=back)
-    if month.year < 2000 or (month.month == now.month and now == now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)):
+    if month.year < 2000 or (
+        month.month == now.month
+        and now == now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    ):
         return
 
     period = parse_period(f"{month:%Y-%m}", now=now)

@@ -34,7 +34,8 @@ def test_tokens_from_the_cache_are_cheaper_than_fresh_ones():
     fresh = prices.cost_usd("openai", "gpt-4o", 10_000, 0)
     cached = prices.cost_usd("openai", "gpt-4o", 10_000, 0, 10_000)
 
-    assert fresh is not None and cached is not None
+    assert fresh is not None
+    assert cached is not None
     assert 0 < cached < fresh
 
 
@@ -87,17 +88,21 @@ def test_smaller_models_are_on_the_list_under_exactly_their_name_and_cheaper():
         large = prices.rates_of(provider, model)
         smaller = prices.smaller_models(provider, model)
 
-        assert large is not None and smaller
+        assert large is not None
+        assert smaller
         for name in smaller:
             small = prices.rates_of(provider, name)
-            assert small is not None and small.input < large.input
+            assert small is not None
+            assert small.input < large.input
 
 
 def test_a_small_model_has_no_smaller_one_of_the_same_ending():
     assert prices.smaller_models("openai", "gpt-4o-mini") == ()
 
 
-@pytest.mark.parametrize("name", ["", "offline", "scripted", "scripted:golden", "test", "function:x"])
+@pytest.mark.parametrize(
+    "name", ["", "offline", "scripted", "scripted:golden", "test", "function:x"]
+)
 def test_models_of_netra_itself_are_local(name):
     assert prices.is_local(name)
 

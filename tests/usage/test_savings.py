@@ -18,9 +18,13 @@ def listed(provider, model, tokens_in, tokens_out, cached=0):
     return rates.cost(tokens_in, tokens_out, cached)
 
 
-def slice_of(feature, provider, model, *, before=0, calls=100, discount=1, cacheable=0, cached=0):
+def slice_of(
+    feature, provider, model, *, before=0, calls=100, discount=1, cacheable=0, cached=0
+):
     tokens_in, tokens_out = 1_000_000 if calls else 0, 100_000 if calls else 0
-    cost = listed(provider, model, tokens_in, tokens_out, cached) * Decimal(str(discount))
+    cost = listed(provider, model, tokens_in, tokens_out, cached) * Decimal(
+        str(discount)
+    )
     return Slice(
         key=(feature, provider, model),
         present=Totals(
@@ -67,7 +71,9 @@ def test_repeated_prefixes_are_offered_the_cache_at_the_cached_rate():
     rates = prices.rates_of("openai", "gpt-4o-mini")
     assert rates is not None
 
-    (option,) = savings.options([slice_of("docs", "openai", "gpt-4o-mini", cacheable=400_000)])
+    (option,) = savings.options(
+        [slice_of("docs", "openai", "gpt-4o-mini", cacheable=400_000)]
+    )
 
     assert option.kind is Kind.PROMPT_CACHING
     assert option.saving == pytest.approx(400_000 * (rates.input - rates.cached))
@@ -82,7 +88,9 @@ def test_what_is_cached_already_saves_nothing_more():
 
 def test_a_discount_that_the_company_has_is_kept_in_the_estimate():
     full, half = (
-        savings.options([slice_of("bot", "anthropic", "claude-sonnet-4-5", discount=discount)])[0]
+        savings.options(
+            [slice_of("bot", "anthropic", "claude-sonnet-4-5", discount=discount)]
+        )[0]
         for discount in (1, 0.5)
     )
 
@@ -92,7 +100,9 @@ def test_a_discount_that_the_company_has_is_kept_in_the_estimate():
 def test_models_without_a_price_offer_nothing():
     unknown = Slice(
         key=("bot", "nobody", "nothing"),
-        present=Totals(calls=10, input_tokens=1_000, cacheable_tokens=500, cost=Decimal(5)),
+        present=Totals(
+            calls=10, input_tokens=1_000, cacheable_tokens=500, cost=Decimal(5)
+        ),
         before=Totals(),
         first_at=AT,
         last_at=AT,

@@ -36,9 +36,5 @@ class Command(BaseCommand):
         )
         try:
             provider.serve(options["port"])
-        except OSError as error:
-            raise CommandError(
-                f"Port {options['port']} cannot be used: {error}."
-            ) from error
         except KeyboardInterrupt:
             return
