@@ -18,9 +18,9 @@ from netra.runtime import runtime  # noqa: E402
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-_routes = ProtocolTypeRouter(
-    {"http": http, "websocket": URLRouter(websocket_urlpatterns)}
-)  # type: ignore[arg-type]  # django-stubs and types-channels differ on ASGI's callables
+# django-stubs and types-channels do not agree on what an ASGI callable is.
+_doors: dict[str, Any] = {"http": http, "websocket": URLRouter(websocket_urlpatterns)}
+_routes: Any = ProtocolTypeRouter(_doors)
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -30,7 +30,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
         return
     if not runtime.running:
         await runtime.start()
-    await _routes(scope, receive, send)  # type: ignore[arg-type]  # see above
+    await _routes(scope, receive, send)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

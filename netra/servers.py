@@ -6,7 +6,7 @@ import asyncio
 import socket
 from typing import Any
 
-from apps.chat.protocol import MESSAGE_MAX
+from apps.chat.limits import MESSAGE_MAX
 from netra.runtime import runtime
 
 APPLICATION = "netra.asgi:application"

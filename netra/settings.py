@@ -11,7 +11,7 @@ import dj_database_url
 
 from apps.core.keys import KeyStore, KeyStoreError
 from netra import env
-from netra.unfold import UNFOLD as UNFOLD
+from netra.unfold import UNFOLD  # noqa: F401 - a setting
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -109,7 +109,7 @@ INSTALLED_APPS = [
     "apps.issues",
     "apps.ops",
     "netra",
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the default one would put its own admin site in place of ours
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "netra.admin.NetraAdminConfig",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.apps import apps
@@ -11,11 +12,20 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
-def environment(request: HttpRequest) -> list[str] | None:
+def environment(_: HttpRequest) -> list[str] | None:
     """The mark at the top right: which kind of installation this is."""
     if settings.NETRA_DEMO:
         return ["Demo", "info"]
     return None if settings.PRODUCTION else ["Development", "warning"]
+
+
+def _file(path: str) -> Callable[[HttpRequest], str]:
+    """The address of a static file, asked for when the page is made."""
+
+    def address(_: HttpRequest) -> str:
+        return static(path)
+
+    return address
 
 
 def _item(title: str, icon: str, model: str, **more: object) -> dict[str, Any]:
@@ -86,7 +96,7 @@ UNFOLD: dict[str, Any] = {
         {
             "rel": "icon",
             "type": "image/svg+xml",
-            "href": lambda request: static("netra/icons/netra.svg"),
+            "href": _file("netra/icons/netra.svg"),
         }
     ],
     "SHOW_HISTORY": False,
@@ -95,12 +105,12 @@ UNFOLD: dict[str, Any] = {
     "BORDER_RADIUS": "6px",
     "ENVIRONMENT": "netra.unfold.environment",
     "STYLES": [
-        lambda request: static("netra/tokens.css"),
-        lambda request: static("netra/states.css"),
-        lambda request: static("netra/admin/admin.css"),
-        lambda request: static("netra/admin/inspector.css"),
+        _file("netra/tokens.css"),
+        _file("netra/states.css"),
+        _file("netra/admin/admin.css"),
+        _file("netra/admin/inspector.css"),
     ],
-    "SCRIPTS": [lambda request: static("netra/admin/admin.js")],
+    "SCRIPTS": [_file("netra/admin/admin.js")],
     "COMMAND": {"search_models": False, "show_history": False},
     "SIDEBAR": {
         "show_search": False,

@@ -57,7 +57,9 @@ def _row(organisation_id: UUID, name: str) -> tuple[bool, str] | None:
     known = _remembered.get((organisation_id, name))
     if known is not None and known[0] > time.monotonic():
         return known[1]
-    row = Agent.objects.filter(name=name).values_list("enabled", "model").first()
+    row: tuple[bool, str] | None = (
+        Agent.objects.filter(name=name).values_list("enabled", "model").first()
+    )
     if len(_remembered) >= REMEMBER_LIMIT:
         _remembered.clear()
     _remembered[organisation_id, name] = (time.monotonic() + REMEMBER_SECONDS, row)

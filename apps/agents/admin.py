@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from apps.accounts.listing import OrganisationFilter, TenantRowsAdmin
 from apps.agents.models import Agent
@@ -30,10 +29,10 @@ class AgentAdmin(TenantRowsAdmin):
         "added",
     )
 
-    @display(description="Model", ordering="model")
+    @admin.display(description="Model", ordering="model")
     def model_name(self, row: Agent) -> str:
         return row.model or "the installation's own"
 
-    @display(description="Added", ordering="created_at")
+    @admin.display(description="Added", ordering="created_at")
     def added(self, row: Agent) -> SafeString:
         return when(row.created_at)

@@ -53,13 +53,13 @@ DIAGNOSTIC_TOOLS = (
 
 async def run_turn(lease: LeasedExecution) -> Outcome:
     """Answer the question in the execution's input."""
-    given = await lease.input()
+    given: dict[str, Any] = await lease.input()
     listener = TurnListener(lease)
     listener.begin()
     answer = await runtime.run(
         agent_for(lease.standing.agent, str(given.get("model") or "")),
         question=str(given["text"]),
-        history=list(given.get("history") or ()),
+        history=given.get("history") or [],
         situation=Situation(lease.context(), listener),
     )
     listener.end()
@@ -138,9 +138,7 @@ def _tools() -> list[ToolSpec]:
 def _scripted_model(name: str) -> FunctionModel:
     script = scripted.SCRIPTS[name]
 
-    async def stream(
-        messages: list[ModelMessage], info: AgentInfo
-    ) -> AsyncIterator[Any]:
+    async def stream(messages: list[ModelMessage], _: AgentInfo) -> AsyncIterator[Any]:
         returned = any(isinstance(part, ToolReturnPart) for part in messages[-1].parts)
         async for step in script(returned):
             if isinstance(step, scripted.CallTool):
@@ -159,7 +157,7 @@ def _offline_model() -> FunctionModel:
     return FunctionModel(stream_function=_analyse, model_name=OFFLINE)
 
 
-async def _analyse(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Any]:
+async def _analyse(messages: list[ModelMessage], _: AgentInfo) -> AsyncIterator[Any]:
     """Let the rule-driven analyst take the model's place: it asks for tools, then writes."""
     question, results = _so_far(messages)
     decision = analyst.plan(question, results, today=timezone.now().date())
@@ -178,7 +176,8 @@ async def _analyse(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterat
 
 
 def _so_far(messages: list[ModelMessage]) -> tuple[str, list[analyst.ToolResult]]:
-    question, results = "", []
+    question = ""
+    results: list[analyst.ToolResult] = []
     for message in messages:
         if not isinstance(message, ModelRequest):
             continue

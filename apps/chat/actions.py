@@ -192,10 +192,13 @@ def _known(principal: Principal, question: Question) -> Asked | None:
     digest, answer = rows[0]
     if digest != question.digest():
         raise IdempotencyConflictError(field="id")
-    ids = {
-        name: UUID(answer[name]) for name in ("thread_id", "message_id", "execution_id")
-    }
-    return Asked(seq=answer["seq"], duplicate=True, **ids)
+    return Asked(
+        thread_id=UUID(answer["thread_id"]),
+        message_id=UUID(answer["message_id"]),
+        execution_id=UUID(answer["execution_id"]),
+        seq=answer["seq"],
+        duplicate=True,
+    )
 
 
 def _remember(

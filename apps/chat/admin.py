@@ -12,7 +12,6 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from apps.accounts.listing import OrganisationFilter, TenantRowsAdmin
 from apps.chat.models import Message, Thread
@@ -68,32 +67,32 @@ class ThreadAdmin(TenantRowsAdmin):
         groups = self.fieldsets[0][1]["fields"]
         return [*(name for line in groups for name in line), "told"]
 
-    @display(description="Conversation")
+    @admin.display(description="Conversation")
     def thread(self, row: Thread) -> SafeString:
         url = reverse("admin:chat_thread_change", args=[row.pk])
         return ident(row.pk, short=True, link=url)
 
-    @display(description="Conversation")
+    @admin.display(description="Conversation")
     def thread_id(self, row: Thread) -> SafeString:
         return ident(row.pk)
 
-    @display(description="Messages")
+    @admin.display(description="Messages")
     def messages(self, row: Any) -> str:
         return f"{row.message_count or 0:,}"
 
-    @display(description="Characters")
+    @admin.display(description="Characters")
     def characters(self, row: Any) -> str:
         return f"{row.size or 0:,}"
 
-    @display(description="Started")
+    @admin.display(description="Started")
     def started(self, row: Thread) -> SafeString:
         return when(row.created_at)
 
-    @display(description="Last changed")
+    @admin.display(description="Last changed")
     def changed(self, row: Thread) -> SafeString:
         return when(row.updated_at)
 
-    @display(description="Executions")
+    @admin.display(description="Executions")
     def executions(self, row: Thread) -> SafeString:
         url = reverse("admin:executions_execution_changelist")
         return format_html(
@@ -102,7 +101,7 @@ class ThreadAdmin(TenantRowsAdmin):
             row.pk,
         )
 
-    @display(description="Messages")
+    @admin.display(description="Messages")
     def told(self, row: Thread) -> SafeString:
         columns = ("id", "role", "agent", "partial", "execution_id", "created_at")
         rows = Message.objects.filter(thread_id=row.pk).order_by("created_at")

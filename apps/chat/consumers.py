@@ -68,7 +68,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def __call__(
         self,
-        scope: dict[str, Any],
+        scope: Any,
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
@@ -79,9 +79,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """
         self.scope, self._raw_send = scope, send
         self.connection: Connection | None = None
-        self.ended = False
+        self.ended: bool = False
         try:
-            while True:
+            while not self.ended:
                 message = await receive()
                 if message["type"] == "websocket.disconnect":
                     return
@@ -89,16 +89,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     await self._connect()
                 elif self.connection is not None:
                     self.connection.heard_at = time.monotonic()
-                    await router.route(
-                        self.connection, message.get("text") or message.get("bytes")
-                    )
-                if self.ended:
-                    return
+                    await router.route(self.connection, message.get("text"))
         finally:
             self._leave()
 
     async def _connect(self) -> None:
-        offered = self.scope.get("subprotocols") or []
+        offered = self._offered()
         chosen = protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in offered else None
         await self._raw_send({"type": "websocket.accept", "subprotocol": chosen})
         try:
@@ -131,10 +127,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             for name, value in self.scope["headers"]
         }
         query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
-        slug = (query.get("organisation") or [None])[0]
-        credential = credentials.credential_of(
-            headers, self.scope.get("subprotocols") or []
-        )
+        slug = query["organisation"][0] if "organisation" in query else None
+        credential = credentials.credential_of(headers, self._offered())
         origin = headers.get("origin")
         if credential.needs_origin and origin is None:
             raise NotAllowedError(
@@ -237,6 +231,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self.connection is not None:
             connections.remove(self.connection)
             self._writer.cancel()
+
+    def _offered(self) -> list[str]:
+        return list(self.scope.get("subprotocols") or ())
 
     def _window(self) -> int | None:
         # uvicorn announces this extension and blocks a send whose client does not read; for any

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -150,11 +151,8 @@ class Subscription:
     async def _read_pages(self) -> None:
         while True:
             self._again = False
-            after = self.last
-            page = await read(
-                self.scope,
-                lambda after=after: queries.events_after(self.thread_id, after),
-            )  # type: ignore[misc]
+            newer = partial(queries.events_after, self.thread_id, self.last)
+            page = await read(self.scope, newer)
             for entry in page:
                 self.restart_text(entry)
                 frame = event_frame(entry)

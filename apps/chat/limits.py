@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from apps.accounts.plans import Plan
-from apps.chat.protocol import FRAME_MAX
 
+FRAME_MAX = 512 * 1024  # bytes; larger frames are refused
+MESSAGE_MAX = 2 * 1024 * 1024  # bytes; the server closes with 1009 beyond
 PING_SECONDS = 25
 DAPHNE_WINDOW = (
     4 * 1024 * 1024

@@ -13,11 +13,10 @@ from enum import IntEnum, StrEnum
 from typing import Any
 from uuid import UUID
 
+from apps.chat.limits import FRAME_MAX
 from apps.core.errors import BadFrameError, InvalidInputError, NetraError, TooLargeError
 
 SUBPROTOCOL = "netra.v1"
-FRAME_MAX = 512 * 1024  # bytes; larger frames are refused
-MESSAGE_MAX = 2 * 1024 * 1024  # bytes; the server closes with 1009 beyond
 ID_MAX = 128
 DEPTH_MAX = 32
 BAD_FRAMES_MAX = 10
@@ -180,10 +179,8 @@ def optional_uuid(fields: Mapping[str, Any], name: str) -> UUID | None:
     if value is None:
         return None
     try:
-        if not isinstance(value, str):
-            raise TypeError
-        return UUID(value)
-    except (ValueError, TypeError):
+        return UUID(value if isinstance(value, str) else "")
+    except ValueError:
         raise InvalidInputError(
             f"'{name}' is not a UUID.", field=name, fix=f"Send '{name}' as a UUID."
         ) from None
@@ -259,8 +256,11 @@ def frame(
 
 
 def error_frame(
-    error: NetraError, *, id: str | None = None, receipt_id: UUID | None = None
-) -> str:  # noqa: A002
+    error: NetraError,
+    *,
+    id: str | None = None,  # noqa: A002 - the protocol's own word
+    receipt_id: UUID | None = None,
+) -> str:
     """The one place where an error becomes a frame."""
     data: dict[str, object] = {
         "code": error.code,

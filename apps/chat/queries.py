@@ -21,7 +21,10 @@ def threads_of(user_id: UUID) -> QuerySet[Thread]:
     rows = Thread.objects.filter(user_id=user_id, archived=False).order_by(
         "-updated_at"
     )
-    return rows.annotate(last_state=Subquery(newest.values("state")[:1]))
+    found: QuerySet[Thread] = rows.annotate(
+        last_state=Subquery(newest.values("state")[:1])
+    )
+    return found
 
 
 def history(
@@ -48,7 +51,8 @@ def history_without_waiting(thread_id: UUID) -> list[dict[str, str]]:
 
 
 def messages_of(thread_id: UUID) -> QuerySet[Message]:
-    return Message.objects.filter(thread_id=thread_id).order_by("created_at")
+    found: QuerySet[Message] = Message.objects.filter(thread_id=thread_id)
+    return found.order_by("created_at")
 
 
 def someone_waits(organisation_id: UUID, thread_id: UUID) -> bool:

@@ -194,7 +194,7 @@ class MessageRouter:
         connection.outbox.acknowledge()
         connection.outbox.put_anyway(protocol.frame("pong", {}, id=request.id))
 
-    async def unsupported(self, connection: Connection, request: Request) -> None:
+    async def unsupported(self, _: Connection, request: Request) -> None:
         raise UnsupportedError(
             f"'{request.type}' is not supported by this version.", field="type"
         )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.urls import path
 
 from apps.chat.consumers import ChatConsumer
 
-websocket_urlpatterns = [path("ws/chat/", ChatConsumer.as_asgi())]
+# Django's path() is typed for views only; Channels' router takes ASGI applications.
+consumer: Any = ChatConsumer.as_asgi()
+websocket_urlpatterns: list[Any] = [path("ws/chat/", consumer)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -13,6 +14,7 @@ from django.shortcuts import render
 
 from apps.accounts.access import Principal, memberships_of
 from apps.agents.access import agents_for
+from apps.agents.catalogue import AGENTS
 from apps.chat import access, queries
 from apps.chat.models import Message, Thread
 from apps.chat.wording import to_html
@@ -29,6 +31,8 @@ STARTERS = (
     "How could we spend less next month?",
 )
 View = Callable[..., HttpResponse]
+Shown = dict[str, Any]
+READ_TRIES = 3
 
 
 def _for_members(view: View) -> View:
@@ -54,7 +58,7 @@ def thread(
             shown = access.thread_for(principal.user_id, thread_id)
         except NotFoundError as error:
             raise Http404(error.message) from error
-    position = execution_queries.position_of(shown.pk) if shown else None
+    position, messages = _page_of(shown) if shown else (None, [])
     context = {
         "principal": principal,
         "organisations": _organisations(principal),
@@ -67,7 +71,7 @@ def thread(
         }
         if shown and position
         else None,
-        "messages": _messages(shown.pk) if shown else [],
+        "messages": messages,
         "agents": agents_for(is_staff=principal.is_staff),
         "starters": STARTERS,
         "limits": {"text_max": principal.plan.text_max},
@@ -86,74 +90,120 @@ def _organisations(principal: Principal) -> list[dict[str, object]]:
     ]
 
 
-def _messages(thread_id: UUID) -> list[dict[str, object]]:
-    """The newest messages, each answer with its execution's state, tools and error."""
+def _page_of(shown: Thread) -> tuple[execution_queries.Position, list[Shown]]:
+    """How far the log reaches, and the messages up to there: read again when it grew meanwhile."""
+    for _ in range(READ_TRIES):
+        position = execution_queries.position_of(shown.pk)
+        messages = _messages(shown.pk)
+        again = execution_queries.position_of(shown.pk)
+        if position is not None and again is not None and position.last == again.last:
+            return position, messages
+    assert position is not None, "a thread has a stream from its first transaction on"
+    return position, messages
+
+
+def _messages(thread_id: UUID) -> list[Shown]:
+    """The newest messages; each question's answer follows it, finished or not."""
     newest = list(queries.messages_of(thread_id).reverse()[:SHOWN_MESSAGES])[::-1]
     executions = {e.pk: e for e in Execution.objects.filter(stream_id=thread_id)}
     told = _told_by_events(thread_id)
-    shown: list[dict[str, object]] = []
     answered = {m.execution_id for m in newest if m.role == Message.Role.ASSISTANT}
+    shown: list[Shown] = []
     for message in newest:
         execution = (
             executions.get(message.execution_id) if message.execution_id else None
         )
-        shown.append(_shown(message, execution, told))
-        if (
-            message.role == Message.Role.USER
-            and execution
-            and execution.pk not in answered
-        ):
-            if execution.finished_at is not None:
-                shown.append(_shown(None, execution, told))
+        if message.role == Message.Role.USER:
+            shown.append(_question(message))
+            if execution is not None and execution.pk not in answered:
+                shown.append(_answer(None, execution, told))
+        else:
+            shown.append(_answer(message, execution, told))
     return shown
 
 
-def _shown(
-    message: Message | None,
-    execution: Execution | None,
-    told: dict[UUID, dict[str, Any]],
-) -> dict[str, object]:
-    is_answer = message is None or message.role == Message.Role.ASSISTANT
+def _question(message: Message) -> Shown:
+    return {
+        "id": message.pk,
+        "role": "user",
+        "text": message.text,
+        "created_at": message.created_at,
+        "execution_id": message.execution_id,
+    }
+
+
+def _answer(
+    message: Message | None, execution: Execution | None, told: dict[UUID, Shown]
+) -> Shown:
+    """An answer with what the log tells about it; without a message where none was written (yet)."""
     text = message.text if message else ""
-    about = told.get(execution.pk, {}) if execution and is_answer else {}
+    about = told.get(execution.pk, {}) if execution else {}
+    profile = AGENTS.get(execution.agent) if execution else None
     return {
         "id": message.pk if message else (execution.reply_id if execution else None),
-        "role": "assistant" if is_answer else "user",
+        "role": "assistant",
+        "agent": profile.title if profile else "",
         "text": text,
-        "html": to_html(text) if is_answer else "",
+        "html": to_html(text),
         "created_at": message.created_at
         if message
         else (execution.finished_at if execution else None),
         "execution_id": execution.pk if execution else None,
-        "state": execution.state if execution and is_answer else None,
+        "state": execution.state if execution else "",
         "tools": about.get("tools", []),
         "error": about.get("error"),
         "partial": bool(message and message.partial),
     }
 
 
-def _told_by_events(thread_id: UUID) -> dict[UUID, dict[str, Any]]:
+def _told_by_events(thread_id: UUID) -> dict[UUID, Shown]:
     """What the log tells of each execution beside its text: tools used, and how it failed."""
-    told: dict[UUID, dict[str, Any]] = {}
+    told: dict[UUID, Shown] = {}
     for entry in execution_queries.events_of_kinds(thread_id, TOLD):
         if entry.execution_id is None:
             continue
         about = told.setdefault(entry.execution_id, {"tools": [], "error": None})
-        if entry.type is EventType.TOOL_COMPLETED:
-            about["tools"].append(
-                {key: entry.payload.get(key) for key in ("tool", "status", "ms")}
-            )
-        elif entry.type is EventType.ATTEMPT_STARTED:
+        payload = entry.payload
+        if entry.type is EventType.ATTEMPT_STARTED:
             about["tools"] = []
+        elif entry.type is EventType.TOOL_EXECUTING:
+            about["tools"].append(
+                {
+                    "call_id": payload.get("call_id"),
+                    "tool": payload.get("tool"),
+                    "arguments": _json(payload.get("arguments")),
+                    "status": "",
+                    "ms": None,
+                }
+            )
+        elif entry.type is EventType.TOOL_COMPLETED:
+            _complete(about["tools"], payload)
         else:
+            message = payload.get("message") or payload.get("reason")
             about["error"] = {
-                key: entry.payload.get(key)
-                for key in ("message", "fix", "receipt_id", "reason")
+                "message": message,
+                "fix": payload.get("fix"),
+                "receipt_id": payload.get("receipt_id"),
             }
     return told
 
 
+def _complete(tools: list[Shown], payload: dict[str, object]) -> None:
+    for tool in tools:
+        if tool["call_id"] == payload.get("call_id"):
+            tool |= {
+                "status": payload.get("status"),
+                "ms": payload.get("ms"),
+                "result": _json(payload.get("result")),
+            }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
 TOLD = (
+    EventType.TOOL_EXECUTING,
     EventType.TOOL_COMPLETED,
     EventType.ATTEMPT_STARTED,
     EventType.AGENT_ERROR,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -15,7 +14,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from apps.accounts.listing import OrganisationFilter, TenantRowsAdmin
 from apps.accounts.models import User
@@ -128,11 +126,11 @@ class ExecutionAdmin(TenantRowsAdmin):
             self._tell(request, stopped, 1 - stopped)
         return redirect(inspector)
 
-    @display(description="State", ordering="state")
+    @admin.display(description="State", ordering="state")
     def condition(self, row: Execution) -> SafeString:
         return state(row.state)
 
-    @display(description="Execution")
+    @admin.display(description="Execution")
     def work(self, row: Execution) -> SafeString:
         url = reverse("admin:executions_execution_change", args=[row.pk])
         return format_html(
@@ -142,25 +140,25 @@ class ExecutionAdmin(TenantRowsAdmin):
             ident(row.pk, short=True),
         )
 
-    @display(description="Asked for")
+    @admin.display(description="Asked for")
     def asked(self, row: Execution) -> SafeString:
         return when(row.created_at)
 
-    @display(description="Took")
+    @admin.display(description="Took")
     def took(self, row: Execution) -> str:
         return lasted((row.finished_at or timezone.now()) - row.created_at)
 
-    @display(description="Tokens in / out")
+    @admin.display(description="Tokens in / out")
     def tokens(self, row: Execution) -> str:
         if not row.input_tokens and not row.output_tokens:
             return "–"
         return f"{row.input_tokens:,} / {row.output_tokens:,}"
 
-    @display(description="Attempt")
+    @admin.display(description="Attempt")
     def attempts(self, row: Execution) -> str:
         return str(row.attempt)
 
-    @display(description="Problem")
+    @admin.display(description="Problem")
     def problem(self, row: Execution) -> str:
         return row.error_class or row.error_code or "–"
 

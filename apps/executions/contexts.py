@@ -108,6 +108,8 @@ class UserExecutionContext:
         for name in ("user_id", "organisation_id", "thread_id", "run_id", "request_id"):
             real_id(getattr(self, name), name)
         object.__setattr__(self, "fingerprint", self._fingerprint())
+        # Not kept: dataclasses.replace would pass it on and make another user's context.
+        object.__setattr__(self, "_seal", None)
 
     @classmethod
     def for_principal(
@@ -148,6 +150,7 @@ class UserExecutionContext:
             operation=operation,
             fingerprint="",
             _token=secrets.token_hex(16),
+            _seal=_made_by_factory,
         )
 
     def verify(self) -> None:

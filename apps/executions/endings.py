@@ -189,6 +189,7 @@ def _terminal_payload(
         }
     return {
         "final": True,
+        "state": ending.state.value,
         "code": explanation.code,
         "message": explanation.message,
         "fix": explanation.fix,

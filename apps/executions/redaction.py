@@ -18,12 +18,42 @@ from apps.executions.models import Event
 EVENTS = 500  # an inspector shows no more
 # Fields whose values say what happened and not what was said.
 OPEN = frozenset(
-    "agent attempt status step progress call_id tool ms expires_at approved by final message_id "
-    "role code receipt_id retryable quality usage".split()
+    {
+        "agent",
+        "attempt",
+        "status",
+        "step",
+        "progress",
+        "call_id",
+        "tool",
+        "ms",
+        "expires_at",
+        "approved",
+        "by",
+        "final",
+        "message_id",
+        "role",
+        "code",
+        "receipt_id",
+        "retryable",
+        "quality",
+        "usage",
+    }
 )
 # Fields that exist by the protocol and hold people's words, or an agent's.
 CLOSED = frozenset(
-    "text note arguments result reason message fix client_id metadata error".split()
+    {
+        "text",
+        "note",
+        "arguments",
+        "result",
+        "reason",
+        "message",
+        "fix",
+        "client_id",
+        "metadata",
+        "error",
+    }
 )
 _PLAIN = re.compile(r"[A-Za-z0-9_.:+-]{1,64}\Z")
 

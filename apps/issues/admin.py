@@ -11,7 +11,6 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from apps.accounts.listing import OrganisationFilter, TenantRowsAdmin
 from apps.core.templatetags.netra import ident, when
@@ -68,29 +67,29 @@ class IssueAdmin(TenantRowsAdmin):
             return queryset.none(), False
         return queryset.filter(number=int(number)), False
 
-    @display(description="Issue", ordering="number")
+    @admin.display(description="Issue", ordering="number")
     def issue(self, row: Issue) -> str:
         return str(row)
 
-    @display(description="Status", ordering="status")
+    @admin.display(description="Status", ordering="status")
     def condition(self, row: Issue) -> SafeString:
         return format_html(
             '<span class="mark mark-{}">{}</span>', row.status, row.get_status_display()
         )
 
-    @display(description="Seen", ordering="count")
+    @admin.display(description="Seen", ordering="count")
     def seen(self, row: Issue) -> str:
         return f"{row.count:,} {'time' if row.count == 1 else 'times'}"
 
-    @display(description="First seen", ordering="first_seen")
+    @admin.display(description="First seen", ordering="first_seen")
     def first(self, row: Issue) -> SafeString:
         return when(row.first_seen)
 
-    @display(description="Last seen", ordering="last_seen")
+    @admin.display(description="Last seen", ordering="last_seen")
     def last(self, row: Issue) -> SafeString:
         return when(row.last_seen)
 
-    @display(description="Grouped because")
+    @admin.display(description="Grouped because")
     def grouped_because(self, row: Issue) -> SafeString:
         return format_html(
             "Same organisation, agent, state, error code and error class, numbers aside. "
@@ -98,7 +97,7 @@ class IssueAdmin(TenantRowsAdmin):
             ident(row.fingerprint),
         )
 
-    @display(description="Executions")
+    @admin.display(description="Executions")
     def evidence(self, row: Issue) -> SafeString:
         found = queries.evidence_of(row.pk, SHOWN)
         rows = [

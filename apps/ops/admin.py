@@ -10,7 +10,6 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from apps.accounts.listing import OrganisationFilter, canaries
 from apps.accounts.models import Organisation, User
@@ -66,40 +65,40 @@ class ReceiptAdmin(ReadOnlyAdmin):
             email=Subquery(person.values("email")),
         )
 
-    @display(description="Receipt")
+    @admin.display(description="Receipt")
     def receipt(self, row: Receipt) -> SafeString:
         url = reverse("admin:audits_receipt_change", args=[row.pk])
         return ident(row.pk, short=True, link=url)
 
-    @display(description="Receipt")
+    @admin.display(description="Receipt")
     def whole_id(self, row: Receipt) -> SafeString:
         return ident(row.pk)
 
-    @display(description="Organisation")
+    @admin.display(description="Organisation")
     def organisation(self, row: Any) -> str:
         return row.company or str(row.organisation_id)
 
-    @display(description="Person")
+    @admin.display(description="Person")
     def person(self, row: Any) -> str:
         return row.email or "–"
 
-    @display(description="Times")
+    @admin.display(description="Times")
     def times(self, row: Receipt) -> str:
         return f"{row.count:,}"
 
-    @display(description="First")
+    @admin.display(description="First")
     def first(self, row: Receipt) -> SafeString:
         return when(row.created_at)
 
-    @display(description="Last")
+    @admin.display(description="Last")
     def last(self, row: Receipt) -> SafeString:
         return when(row.last_at)
 
-    @display(description="Lifts")
+    @admin.display(description="Lifts")
     def lifts(self, row: Receipt) -> SafeString:
         return when(row.lifts_at)
 
-    @display(description="About")
+    @admin.display(description="About")
     def about(self, row: Receipt) -> SafeString:
         """The execution it speaks of, where the correlation id is one's."""
         try:

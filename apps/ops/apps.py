@@ -26,8 +26,12 @@ class OpsConfig(AppConfig):
         )
 
 
-def make_groups(**_: Any) -> None:
+def make_groups(**sent: Any) -> None:
     """The roles of staff exist wherever the tables do."""
     from apps.ops.groups import ensure_groups  # noqa: PLC0415 - models load after apps
 
+    try:
+        sent["apps"].get_model("auth", "Permission")
+    except LookupError:
+        return  # only some apps were migrated, and auth is not among them
     ensure_groups()

@@ -118,5 +118,8 @@ def _issues() -> Figure:
     number = _capped(issues.open_issues())
     status = Issue.Status.OPEN.value
     return Figure(
-        label="Open issues", number=number, url=f"{url}?status__exact={status}", bad=True
+        label="Open issues",
+        number=number,
+        url=f"{url}?status__exact={status}",
+        bad=True,
     )

@@ -186,7 +186,9 @@ def _at_work(execution: Execution, now: datetime, since: str, where: str) -> str
     if silent is not None and silent > MISSED_BEAT:
         return f"{told}. No sign of life for {lasted(silent)}."
     if execution.cancel_requested_at is not None:
-        return f"{told}. Asked to stop {lasted(now - execution.cancel_requested_at)} ago."
+        return (
+            f"{told}. Asked to stop {lasted(now - execution.cancel_requested_at)} ago."
+        )
     return f"{told}."
 
 
@@ -249,11 +251,15 @@ def _lease(execution: Execution, now: datetime) -> list[Figure]:
     left = execution.lease_expires_at - now
     ends = f"in {lasted(left)}" if left > timedelta() else "passed"
     figures = [
-        Figure(label="Heartbeat", value=f"{lasted(silent)} ago", note=f"lease end {ends}")
+        Figure(
+            label="Heartbeat", value=f"{lasted(silent)} ago", note=f"lease end {ends}"
+        )
     ]
     if execution.deadline_at is not None and execution.deadline_at > now:
         left = execution.deadline_at - now
-        figures.append(Figure(label="Time left", value=lasted(left), note="to the limit"))
+        figures.append(
+            Figure(label="Time left", value=lasted(left), note="to the limit")
+        )
     return figures
 
 
@@ -272,7 +278,9 @@ def _if_any(spent: timedelta) -> str:
     return lasted(spent) if spent else "–"
 
 
-def _five(execution: Execution, events: Sequence[RedactedEvent]) -> list[tuple[str, int]]:
+def _five(
+    execution: Execution, events: Sequence[RedactedEvent]
+) -> list[tuple[str, int]]:
     """The five events that people wait for, and how often each is in the log."""
     last = LAST.get(ExecutionState(execution.state), "agent_completed")
     kinds = [event.type for event in events]

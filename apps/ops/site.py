@@ -64,7 +64,10 @@ class NetraAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no 
         from apps.ops import dashboard  # noqa: PLC0415 - the site is made before models load
 
         figures = dashboard.context(request)
-        return super().index(request, {**(extra_context or {}), **figures})
+        page: TemplateResponse = super().index(
+            request, {**(extra_context or {}), **figures}
+        )
+        return page
 
     def extra_urls(self) -> list[URLPattern]:
         """Pages of ops, before those of the plain admins that they replace."""

@@ -118,7 +118,9 @@ def _tools(attempt: Attempt, events: Sequence[RedactedEvent]) -> list[Step]:
 
 def _during(event: RedactedEvent, attempt: Attempt) -> bool:
     late = attempt.ended_at is not None and event.at > attempt.ended_at
-    return event.attempt == attempt.number and event.at >= attempt.claimed_at and not late
+    return (
+        event.attempt == attempt.number and event.at >= attempt.claimed_at and not late
+    )
 
 
 def _tool(began: RedactedEvent, ended: RedactedEvent | None, attempt: Attempt) -> Step:

@@ -66,6 +66,10 @@ class Tick:
     x: float
     after: timedelta
 
+    @property
+    def percent(self) -> float:
+        return round(self.x / WIDTH * 100, 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waterfall:

@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.decorators import display
 
 from apps.accounts.listing import OrganisationFilter, TenantRowsAdmin
 from apps.core.templatetags.netra import ident, lasted, when
@@ -58,41 +57,41 @@ class RecordAdmin(TenantRowsAdmin):
         "execution",
     )
 
-    @display(description="When")
+    @admin.display(description="When")
     def called(self, row: Record) -> SafeString:
         return when(row.at)
 
-    @display(description="By")
+    @admin.display(description="By")
     def origin(self, row: Record) -> str:
         return "Netra's agents" if row.source == Record.Source.NETRA else "The company"
 
-    @display(description="Model")
+    @admin.display(description="Model")
     def model_called(self, row: Record) -> str:
         return f"{row.provider}: {row.model}" if row.provider else row.model
 
-    @display(description="Tokens in / out")
+    @admin.display(description="Tokens in / out")
     def tokens(self, row: Record) -> str:
         return f"{row.input_tokens:,} / {row.output_tokens:,}"
 
-    @display(description="Read from the cache / could have been")
+    @admin.display(description="Read from the cache / could have been")
     def cache(self, row: Record) -> str:
         return f"{row.cached_tokens:,} / {row.cacheable_tokens:,}"
 
-    @display(description="Took")
+    @admin.display(description="Took")
     def took(self, row: Record) -> str:
         return lasted(row.latency_ms / 1000)
 
-    @display(description="Cost, US dollars")
+    @admin.display(description="Cost, US dollars")
     def cost(self, row: Record) -> str:
         return f"{row.cost_usd:,.4f}"
 
-    @display(description="Outcome")
+    @admin.display(description="Outcome")
     def outcome(self, row: Record) -> SafeString:
         kind = CONDITIONS[Record.Status(row.status)]
         return format_html(
             '<span class="mark mark-{}">{}</span>', kind, row.get_status_display()
         )
 
-    @display(description="Execution")
+    @admin.display(description="Execution")
     def execution(self, row: Record) -> SafeString:
         return ident(row.execution_id)

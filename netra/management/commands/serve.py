@@ -29,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--server", choices=sorted(SERVERS), default="daphne")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
         if _listens(host, port):
             raise CommandError(
@@ -59,10 +59,10 @@ def _demo_provider() -> Iterator[None]:
     if _listens(parts.hostname or "127.0.0.1", port):
         yield
         return
-    provider = subprocess.Popen(
+    provider = subprocess.Popen(  # noqa: S603 - our own command
         [sys.executable, "manage.py", "demo_provider", "--port", str(port)],
         cwd=settings.ROOT,
-    )  # noqa: S603 - our own command
+    )
     try:
         yield
     finally:
