@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.access import Principal, principal_for
 from apps.accounts.models import Membership, Organisation, User
+from apps.chat.models import Thread
 from apps.core.actors import Actor
 from apps.core.database import write_now
 from apps.core.errors import Explanation
@@ -68,6 +69,25 @@ def stream(who: Principal, stream_id: UUID | None = None) -> UUID:
     return stream_id
 
 
+def thread(who: Principal, title: str = "") -> Thread:
+    """A conversation of that person's, with its empty log."""
+    now = timezone.now()
+
+    def unit() -> Thread:
+        made: Thread = Thread.objects.create(
+            organisation_id=who.organisation_id,
+            user_id=who.user_id,
+            title=title,
+            created_at=now,
+            updated_at=now,
+        )
+        return made
+
+    made = write_now(who.scope, unit)
+    stream(who, made.pk)
+    return made
+
+
 def order(who: Principal, stream_id: UUID, **values: object) -> Order:
     """What an execution of that person's would be queued with."""
     given: dict[str, object] = {
@@ -79,7 +99,6 @@ def order(who: Principal, stream_id: UUID, **values: object) -> Order:
         "tier": who.tier,
         "timeout_seconds": 60,
         "input": {"text": "hello"},
-        "reply_id": uuid.uuid4(),
     }
     return Order(**(given | values))  # type: ignore[arg-type]
 

@@ -112,7 +112,7 @@ def compared(report: Result) -> str:
 def unpriced(report: Result) -> str:
     number = report["unpriced_calls"]
     return (
-        f"; {md.count(number, 'call')} of models without a known price count as 0 USD"
+        f"; {md.count(number, 'call')} of models without a known price counted as 0 USD"
         if number
         else ""
     )

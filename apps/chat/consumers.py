@@ -66,6 +66,9 @@ CLOSE_CODES: dict[type[NetraError], CloseCode] = {
 class ChatConsumer(AsyncWebsocketConsumer):
     """One socket of one person. Serves all their threads in one organisation."""
 
+    connection: Connection | None = None
+    ended = False
+
     async def __call__(
         self,
         scope: Any,
@@ -78,8 +81,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
         channel layer; one slow call there would hold up every socket. Here frames come straight in.
         """
         self.scope, self._raw_send = scope, send
-        self.connection: Connection | None = None
-        self.ended: bool = False
         try:
             while not self.ended:
                 message = await receive()

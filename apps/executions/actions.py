@@ -73,7 +73,12 @@ def queue(
 def claim(
     standing: Standing, *, owner: UUID, now: datetime | None = None
 ) -> Standing | None:
-    """Take a pending execution for `owner`: new fence, new lease. None when someone was first."""
+    """Take a pending execution for `owner`: new fence, new lease. None when someone was first.
+
+    What waits for a predecessor or an approval is claimed by nobody.
+    """
+    if standing.waiting_for:
+        return None
     now = now or timezone.now()
     token = uuid.uuid4()
     deadline = standing.deadline_at or now + timedelta(seconds=standing.timeout_seconds)
@@ -244,7 +249,7 @@ def complete_input(
     touch(standing, now=now, values={"waiting_for": "", "available_at": now})
     sql.swap(Content, where=_of(standing), values={"input": dict(values)})
     publish(ExecutionQueued(**_of(standing)))
-    return standing
+    return replace(standing, waiting_for="")
 
 
 def request_cancel(

@@ -134,7 +134,7 @@ class ExecutionAdmin(TenantRowsAdmin):
     def work(self, row: Execution) -> SafeString:
         url = reverse("admin:executions_execution_change", args=[row.pk])
         return format_html(
-            '<a class="nt-link" href="{}">{}</a> {}',
+            '<span class="nt-one-line"><a class="nt-link" href="{}">{}</a> {}</span>',
             url,
             row.agent,
             ident(row.pk, short=True),
@@ -145,8 +145,9 @@ class ExecutionAdmin(TenantRowsAdmin):
         return when(row.created_at)
 
     @admin.display(description="Took")
-    def took(self, row: Execution) -> str:
-        return lasted((row.finished_at or timezone.now()) - row.created_at)
+    def took(self, row: Execution) -> SafeString:
+        spent = lasted((row.finished_at or timezone.now()) - row.created_at)
+        return format_html('<span class="nt-number nt-one-line">{}</span>', spent)
 
     @admin.display(description="Tokens in / out")
     def tokens(self, row: Execution) -> str:

@@ -181,7 +181,7 @@ def _waiting(execution: Execution, since: str) -> str:
 def _at_work(execution: Execution, now: datetime, since: str, where: str) -> str:
     told = f"At work for {since}{where}"
     if execution.attempt > 1:
-        told += f", attempt {execution.attempt} of {execution.max_attempts}"
+        told += f", attempt {execution.attempt} of {execution.max_attempts:,}"
     silent = _silence(execution, now)
     if silent is not None and silent > MISSED_BEAT:
         return f"{told}. No sign of life for {lasted(silent)}."
@@ -224,7 +224,7 @@ def _figures(
         Figure(
             label="First token",
             value=lasted(first - execution.created_at) if first else "–",
-            note="after it was asked for",
+            note="after asking",
         ),
         Figure(label="So far" if alive else "Total", value=lasted(total)),
         Figure(

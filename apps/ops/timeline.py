@@ -98,7 +98,7 @@ def _within(
     ]
     passed = successive(own, attempt.ended_at, depth=1)
     if passed and _fate(attempt) is Fate.FAILED:
-        passed[-1] = replace(passed[-1], fate=Fate.FAILED, note=attempt.outcome)
+        passed[-1] = replace(passed[-1], fate=Fate.FAILED)
     return passed + _tools(attempt, events)
 
 

@@ -1,3 +1,5 @@
+"""The offline analyst over real tools and rows: its figures, its subjects, its manners."""
+
 from __future__ import annotations
 
 import json
@@ -261,47 +263,6 @@ async def test_names_in_the_data_cannot_act_in_the_answer(failing, alice_princip
         assert "<img" not in html
         assert "<script" not in html
         assert "<h1" not in html
-
-
-@pytest.fixture
-def steady(committed, acme, now):
-    ledger.write(
-        acme.pk, [ledger.call(now - timedelta(days=n, hours=1)) for n in range(60)]
-    )
-
-
-async def test_where_nothing_jumped_the_answer_says_so(steady, alice_principal):
-    text, _ = await ask(
-        alice_principal, "why did our costs rise?", today=timezone.now().date()
-    )
-
-    assert "### Spend did not jump in the last 30 days: ±0.00 USD (+0.0 %)" in text
-    assert "**Why.**" not in text
-
-
-@pytest.fixture
-def young(committed, acme, now):
-    ledger.write(acme.pk, [ledger.call(now - timedelta(hours=n + 1)) for n in range(5)])
-
-
-async def test_without_an_earlier_period_no_jump_is_claimed(young, alice_principal):
-    text, _ = await ask(
-        alice_principal, "where did spend jump?", today=timezone.now().date()
-    )
-
-    assert "nothing recorded before it to compare with" in text
-    assert "rose" not in text
-
-
-async def test_a_period_without_records_is_told_apart_from_no_records_at_all(
-    young, alice_principal
-):
-    text, _ = await ask(
-        alice_principal, "what did we spend in 2021-01?", today=timezone.now().date()
-    )
-
-    assert "### No calls are recorded for January 2021" in text
-    assert "Your records reach from" in text
 
 
 @pytest.mark.parametrize(

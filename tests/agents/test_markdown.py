@@ -1,3 +1,5 @@
+"""Foreign names stay harmless in Markdown; figures are written as people read them."""
+
 from __future__ import annotations
 
 import pytest

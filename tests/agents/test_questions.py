@@ -1,3 +1,5 @@
+"""What a question is about and which period it means."""
+
 from __future__ import annotations
 
 from datetime import date

@@ -1,14 +1,16 @@
+"""The tools: right figures, one tenant, refused arguments, small results."""
+
 from __future__ import annotations
 
 import inspect
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from apps.agents import tabulation, toolbox
@@ -294,7 +296,8 @@ async def test_an_impossible_limit_is_refused_with_a_fix(books, alice_principal,
 
 
 async def test_one_context_has_one_now_for_all_its_tools(books, alice_principal, now):
-    earlier = replace(context_of(alice_principal), created_at=now - timedelta(days=10))
+    with time_machine.travel(now - timedelta(days=10), tick=False):
+        earlier = context_of(alice_principal)
 
     result = await toolbox.usage_summary(earlier, period="30d")
 

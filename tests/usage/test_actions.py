@@ -1,3 +1,5 @@
+"""Recording calls: all or none, once for each id, never across organisations."""
+
 from __future__ import annotations
 
 import uuid

@@ -1,3 +1,5 @@
+"""Where costs step up, and which model took the place of which."""
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta

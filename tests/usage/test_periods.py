@@ -1,3 +1,5 @@
+"""Periods as people name them, and what they are compared with."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

@@ -1,3 +1,5 @@
+"""Prices by the public list: exact, lazy, and calm about unknown models."""
+
 from __future__ import annotations
 
 import subprocess

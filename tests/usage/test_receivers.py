@@ -1,3 +1,5 @@
+"""What a finished execution leaves in the books, in its own transaction."""
+
 from __future__ import annotations
 
 from dataclasses import replace

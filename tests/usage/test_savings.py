@@ -1,3 +1,5 @@
+"""Savings: which options are offered, and what each is worth."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

@@ -31,6 +31,20 @@ def when(value: datetime | None) -> SafeString:
 
 
 @register.simple_tag
+def after(value: datetime | None, start: datetime) -> SafeString:
+    """How long after `start` a moment was, with the exact UTC time on hover; a dash for none."""
+    if value is None:
+        return SafeString("–")
+    exact = value.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{} UTC">+{}</time>',
+        exact.isoformat(timespec="milliseconds"),
+        exact.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+        lasted(max(value - start, timedelta())),
+    )
+
+
+@register.simple_tag
 def ident(value: object, *, short: bool = False, link: str = "") -> SafeString:
     """An id in fixed-width type with a button that copies all of it; a dash for none."""
     if not value:

@@ -35,6 +35,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Something already listens on {host}:{port}. Choose another --port."
             )
+        settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
         runtime.run_agents = not settings.NETRA_REDIS_URL
         runtime.sole = settings.SQLITE
         try:
