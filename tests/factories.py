@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from django.utils import timezone
@@ -16,10 +18,18 @@ from apps.core.database import write_now
 from apps.core.errors import Explanation
 from apps.core.tenancy import Scope, system, tenant
 from apps.executions import actions, endings, journal, queries
-from apps.executions.models import Execution
+from apps.executions.models import (
+    Attempt,
+    Content,
+    Event,
+    Execution,
+    PhaseEntry,
+    Transition,
+)
 from apps.executions.standing import Ending, Order, Standing
 from apps.executions.states import ExecutionState
 
+Result = TypeVar("Result")
 PASSWORD = "correct horse battery"
 TESTS = system("tests")
 OWNER = uuid.UUID(
@@ -222,3 +232,26 @@ def present(standing: Standing) -> Standing:
         found = queries.standing_of(standing.id)
     assert found is not None
     return found
+
+
+def unit(standing: Standing, work: Callable[[], Result]) -> Result:
+    """`work` as one transaction in the execution's own scope."""
+    return write_now(tenant(standing.organisation_id, standing.user_id), work)
+
+
+def rows(standing: Standing) -> tuple[object, ...]:
+    """All that the tables hold about an execution, to see that nothing was written."""
+    with TESTS:
+        own = {"execution_id": standing.id}
+        return (
+            Execution.objects.filter(id=standing.id).values().get(),
+            list(Transition.objects.filter(**own).order_by("n").values()),
+            list(Attempt.objects.filter(**own).order_by("fence").values()),
+            list(PhaseEntry.objects.filter(**own).order_by("fence", "n").values()),
+            Content.objects.filter(**own).values().get(),
+            list(
+                Event.objects.filter(stream_id=standing.stream_id)
+                .order_by("seq")
+                .values()
+            ),
+        )

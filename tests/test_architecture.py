@@ -141,7 +141,10 @@ def test_who_hears_what_is_exactly_this() -> None:
     assert wiring() == {
         "bells": {
             "ExecutionCancelRequested": ["apps.executions.receivers.stop_execution"],
-            "ExecutionFinished": ["apps.chat.receivers.release_next_question"],
+            "ExecutionFinished": [
+                "apps.chat.receivers.release_next_question",
+                "apps.issues.receivers.group_failure",
+            ],
             "ExecutionQueued": ["apps.executions.receivers.wake_runner"],
         },
         "projectors": {
@@ -306,6 +309,7 @@ SYSTEM_SCOPES = {
     "apps.chat.delivery",  # the newest numbers of watched streams
     "apps.executions.recovery",
     "apps.executions.runner",
+    "apps.issues.sweeper",  # all issues share one row of numbers
     "apps.ops.demo.seed",
 }
 

@@ -9,13 +9,14 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from apps.accounts.models import IdentityProvider, Membership, Organisation, Token, User
 from apps.accounts.plans import PLANS, Plan, Tier
 from apps.core.actors import Actor
-from apps.core.errors import NotAllowedError, NotAuthenticatedError
+from apps.core.errors import NotAllowedError, NotAuthenticatedError, NotFoundError
 from apps.core.tenancy import Scope, system, tenant
 
 
@@ -120,6 +121,28 @@ def user_from_session(session_key: str | None) -> User:
     ):
         raise NotAuthenticatedError
     return user
+
+
+def tokens_of(user_id: UUID) -> QuerySet[Token]:
+    """A person's own tokens in the open organisation that were not revoked."""
+    rows: QuerySet[Token] = Token.objects.filter(
+        user_id=user_id, revoked_at__isnull=True
+    )
+    return rows
+
+
+def token_for(user_id: UUID, token_id: UUID) -> Token:
+    """One of a person's own tokens in the open organisation; raises NotFoundError."""
+    token = tokens_of(user_id).filter(id=token_id).first()
+    if token is None:
+        raise NotFoundError("There is no such token.", field="token_id")
+    return token
+
+
+def token_with(secret: str) -> Token:
+    """The row of a token that was just made, in the open organisation."""
+    token: Token = Token.objects.get(digest=digest(secret))
+    return token
 
 
 def provider_for(provider_id: str) -> IdentityProvider | None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from typing import Any
+from functools import update_wrapper
+from typing import Any, TypeVar
 
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from apps.accounts.access import Principal
+from apps.core.bodies import StrictJSONParser
+from apps.core.database import retrying, write_now
 from apps.core.errors import NotFoundError
+
+Result = TypeVar("Result")
 
 
 class ScopedAPIView(APIView):
     """A view that runs in the scope of whoever asks, whichever way they proved it."""
 
+    parser_classes = (StrictJSONParser,)
     _scopes: ExitStack
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -46,6 +56,39 @@ class ScopedAPIView(APIView):
         """Who asks. Only for views that require authentication."""
         assert isinstance(self.request.auth, Principal)
         return self.request.auth
+
+    def write(self, unit: Callable[[], Result]) -> Result:
+        """Run one unit of writing for whoever asks; again after a passing conflict."""
+        return retrying(lambda: write_now(self.principal.scope, unit))
+
+
+class PatientAPIView(ScopedAPIView):
+    """A view that may answer later: first the ordinary part, then a wait on the event loop.
+
+    The ordinary part sets `later`. While that waits it holds no database connection.
+    """
+
+    later: Callable[[], Awaitable[HttpResponseBase]] | None = None
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = super().dispatch(request, *args, **kwargs)
+        if self.later is not None:
+            setattr(response, "later", self.later)  # noqa: B010 - Django's type has no such attribute
+            close_old_connections()
+        return response
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        ordinary: Any = super().as_view(**initkwargs)
+
+        async def patient(
+            request: HttpRequest, *args: Any, **kwargs: Any
+        ) -> HttpResponseBase:
+            response = await sync_to_async(ordinary)(request, *args, **kwargs)
+            later = getattr(response, "later", None)
+            return await later() if later else response
+
+        return update_wrapper(patient, ordinary)
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # drf-spectacular has few types

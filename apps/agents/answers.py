@@ -210,7 +210,7 @@ def nothing_recorded(report: Result) -> str:
         "has been reported for your organisation. To add some:\n\n"
         + md.numbered(
             (
-                "Make an API token on your account page.",
+                "Ask an administrator for an API token (`manage.py token` makes one).",
                 (
                     "Send each call, or a list of calls, to `POST /api/v1/usage/` as JSON or CSV: `id`, `at`, `provider`, `model`, "
                     "`feature`, `input_tokens`, `output_tokens`, `latency_ms`, `status`. Sending the same `id` twice is harmless."

@@ -5,11 +5,12 @@ Imported only by workers (it is slow to load). Knows no database and no Django.
 
 from __future__ import annotations
 
+import inspect
 import json
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from pydantic_ai import Agent, ModelRetry, RunContext, Tool
@@ -195,17 +196,11 @@ async def _call(spec: ToolSpec, ctx: RunContext[Situation], **arguments: Any) ->
         return int((time.perf_counter() - started) * 1000)
 
     try:
-        call = (
-            spec.function(ctx.deps.context, **arguments)
-            if spec.takes_context
-            else spec.function(**arguments)
-        )
-        result = await call
-    except (InvalidInputError, TypeError) as error:
-        await listener.tool_ended(
-            call_id, spec.name, "error", {"error": str(error)}, ms()
-        )
-        raise ModelRetry(str(error)) from error
+        result = await _bound(spec, ctx.deps.context, arguments)
+    except InvalidInputError as error:
+        said = f"{error.message} {error.fix}"
+        await listener.tool_ended(call_id, spec.name, "error", {"error": said}, ms())
+        raise ModelRetry(said) from error
     except Exception as error:
         await listener.tool_ended(
             call_id, spec.name, "error", {"error": "The tool failed."}, ms()
@@ -213,6 +208,24 @@ async def _call(spec: ToolSpec, ctx: RunContext[Situation], **arguments: Any) ->
         raise ToolFailedError(f"The tool {spec.name!r} failed.") from error
     await listener.tool_ended(call_id, spec.name, "ok", shown(result), ms())
     return result
+
+
+def _bound(
+    spec: ToolSpec, context: UserExecutionContext, arguments: Mapping[str, object]
+) -> Awaitable[object]:
+    """The call, not yet made; raises InvalidInputError for arguments the tool does not take."""
+    first = (context,) if spec.takes_context else ()
+    try:
+        _signature(spec.function).bind(*first, **arguments)
+    except TypeError as error:
+        raise InvalidInputError(
+            f"The tool {spec.name!r} cannot take these arguments: {error}.",
+            fix="Call it with the arguments its schema names.",
+        ) from error
+    return spec.function(*first, **arguments)
+
+
+_signature = lru_cache(maxsize=128)(inspect.signature)
 
 
 def shown(result: object) -> object:

@@ -154,7 +154,7 @@ def usd(amount: Decimal, places: int = 4) -> float:
 
 
 def percent(part: Decimal | int, whole: Decimal | int) -> float:
-    return round(100 * float(part) / float(whole), 1) if whole else 0.0
+    return round(100 * float(part) / float(whole), 2) if whole else 0.0
 
 
 def fit(result: Json) -> Json:

@@ -159,8 +159,9 @@ def _offline_model() -> FunctionModel:
 
 async def _analyse(messages: list[ModelMessage], _: AgentInfo) -> AsyncIterator[Any]:
     """Let the rule-driven analyst take the model's place: it asks for tools, then writes."""
-    question, results = _so_far(messages)
-    decision = analyst.plan(question, results, today=timezone.now().date())
+    question, results, earlier = _so_far(messages)
+    today = timezone.now().date()
+    decision = analyst.plan(question, results, today=today, history=earlier)
     if isinstance(decision, analyst.Answer):
         for piece in analyst.pieces(decision.text):
             yield piece
@@ -175,18 +176,22 @@ async def _analyse(messages: list[ModelMessage], _: AgentInfo) -> AsyncIterator[
     }
 
 
-def _so_far(messages: list[ModelMessage]) -> tuple[str, list[analyst.ToolResult]]:
-    question = ""
+def _so_far(
+    messages: list[ModelMessage],
+) -> tuple[str, list[analyst.ToolResult], list[str]]:
+    """The question, what the tools returned to it, and the person's earlier questions."""
+    questions: list[str] = []
     results: list[analyst.ToolResult] = []
     for message in messages:
         if not isinstance(message, ModelRequest):
             continue
         for part in message.parts:
             if isinstance(part, UserPromptPart):
-                question, results = str(part.content), []
+                questions.append(str(part.content))
+                results = []
             elif isinstance(part, ToolReturnPart):
                 results.append(analyst.ToolResult(part.tool_name, part.content))
-    return question, results
+    return questions[-1], results, questions[:-1]
 
 
 def _usage(answer: runtime.Answer) -> Usage:

@@ -61,18 +61,8 @@ VOIDS_TEXT = frozenset(
     }
 )
 
-ALIASES = dict.fromkeys(
-    (
-        "message",
-        "chat",
-        "chat_message",
-        "user",
-        "user_input",
-        "start_agent",
-        "agent_request",
-    ),
-    RequestType.USER_MESSAGE,
-)
+_SAYING = "message chat chat_message user user_input start_agent agent_request"
+ALIASES = dict.fromkeys(_SAYING.split(), RequestType.USER_MESSAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     show_full_result_count = False
     paginator = CappedPaginator
     list_fullwidth = True
+    list_after_template = "admin/capped.html"
     # Columns that hold a whole id; the search box finds nothing else.
     id_columns: tuple[str, ...] = ()
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from apps.core.errors import NotFoundError
 from apps.executions.models import Execution
 from apps.executions.standing import Standing
 
 
+def executions_of(user_id: UUID) -> QuerySet[Execution]:
+    """The user's own executions in the open organisation."""
+    rows: QuerySet[Execution] = Execution.objects.filter(user_id=user_id)
+    return rows
+
+
 def execution_for(user_id: UUID, execution_id: UUID) -> Execution:
     """The user's own execution in the open organisation; raises NotFoundError."""
-    rows = Execution.objects.filter(id=execution_id)
-    rows = rows.filter(user_id=user_id)
-    row: Execution | None = rows.first()
+    row = executions_of(user_id).filter(id=execution_id).first()
     if row is None:
         raise NotFoundError("There is no such execution.", field="execution_id")
     return row

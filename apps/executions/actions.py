@@ -15,7 +15,9 @@ from django.utils import timezone
 
 from apps.core import sql
 from apps.core.actors import Actor
+from apps.core.errors import ConflictError
 from apps.core.events import publish
+from apps.executions import redaction
 from apps.executions.errors import (
     IllegalPhaseError,
     IllegalTransitionError,
@@ -23,7 +25,14 @@ from apps.executions.errors import (
 )
 from apps.executions.events import ExecutionCancelRequested, ExecutionQueued
 from apps.executions.journal import Draft
-from apps.executions.models import Attempt, Content, Execution, PhaseEntry, Transition
+from apps.executions.models import (
+    Attempt,
+    Content,
+    Event,
+    Execution,
+    PhaseEntry,
+    Transition,
+)
 from apps.executions.standing import STANDING_COLUMNS, Order, Standing
 from apps.executions.states import (
     ALIVE,
@@ -298,6 +307,25 @@ def hand_back(standing: Standing, *, now: datetime) -> Standing:
     )
     publish(ExecutionQueued(**_of(standing)))
     return moved
+
+
+def forget_content(*, stream_id: UUID) -> None:
+    """Remove what was said in a stream, in all its executions and events; what happened stays.
+
+    Raises ConflictError while something in it is alive, since that would write again.
+    """
+    executions = Execution.objects.filter(stream_id=stream_id)
+    if executions.filter(state__in=ALIVE).exists():
+        raise ConflictError(
+            "An answer is still being written here.", fix="Stop it, or wait for its end."
+        )
+    Content.objects.filter(execution__in=executions.values("id")).update(
+        input={}, output="", partial="", error_detail=""
+    )
+    events = Event.objects.filter(stream_id=stream_id).only("payload")
+    for event in events.iterator(chunk_size=500):
+        kept = redaction.without_words(event.payload)
+        Event.objects.filter(pk=event.pk).update(payload=kept)
 
 
 def close_attempt(standing: Standing, *, outcome: str, now: datetime) -> None:

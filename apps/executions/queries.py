@@ -124,6 +124,12 @@ def events_after(stream_id: UUID, seq: int, limit: int = PAGE) -> list[LogEntry]
     ]
 
 
+def events_of(execution_id: UUID, seq: int = 0, limit: int = PAGE) -> list[LogEntry]:
+    """One page of what an execution wrote into its stream's log, in order."""
+    rows = Event.objects.filter(execution_id=execution_id, seq__gt=seq).order_by("seq")
+    return [_entry(row) for row in rows[:limit].values(*_ENTRY)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """How far a stream's log reaches."""

@@ -99,6 +99,15 @@ def redacted_parts(payload: Mapping[str, Any]) -> tuple[Part, ...]:
     )
 
 
+def without_words(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The payload with those fields only that say what happened, for a log that is to forget."""
+    return {
+        name: value
+        for name, value in payload.items()
+        if name == "usage" or (name in OPEN and _harmless(value))
+    }
+
+
 def _event(row: Mapping[str, Any]) -> RedactedEvent:
     payload = row["payload"] if isinstance(row["payload"], dict) else {}
     return RedactedEvent(

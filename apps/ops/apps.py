@@ -28,7 +28,7 @@ class OpsConfig(AppConfig):
 
 def make_groups(**sent: Any) -> None:
     """The roles of staff exist wherever the tables do."""
-    from apps.ops.groups import ensure_groups  # noqa: PLC0415 - models load after apps
+    from apps.ops.actions import ensure_groups  # noqa: PLC0415 - models load after apps
 
     try:
         sent["apps"].get_model("auth", "Permission")

@@ -1,8 +1,6 @@
-"""The four roles of staff, as Django groups with the permissions they need and no more."""
+"""The four roles of staff and the permissions of each: a table of facts."""
 
 from __future__ import annotations
-
-from django.contrib.auth.models import Group, Permission
 
 LISTS = (
     "executions.execution",
@@ -43,14 +41,3 @@ ROLES: dict[str, frozenset[str]] = {
     | _may("change", "accounts.identityprovider", "accounts.identity")
     | _may("change", "accounts.token"),
 }
-
-
-def ensure_groups() -> None:
-    """Make the groups that are missing, and give each exactly the permissions of its role."""
-    known = {
-        f"{permission.content_type.app_label}.{permission.codename}": permission
-        for permission in Permission.objects.select_related("content_type")
-    }
-    for name, wanted in ROLES.items():
-        group, _ = Group.objects.get_or_create(name=name)
-        group.permissions.set([known[each] for each in sorted(wanted) if each in known])

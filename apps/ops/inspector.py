@@ -31,12 +31,14 @@ MOVES_EVERY = 10  # seconds after which an unchanged but living page is drawn ag
 def page(request: HttpRequest, object_id: str) -> TemplateResponse:
     """The whole page."""
     execution = _execution(request, object_id)
+    request.current_app = admin.site.name  # type: ignore[attr-defined]  # Django sets it so too
     context = {
         **admin.site.each_context(request),
         **_context(request, execution, timezone.now()),
         "title": f"{execution.agent} {str(execution.pk)[:8]}",
         "is_fullwidth": True,
         "opts": Execution._meta,
+        "original": execution,
         "live_url": reverse("admin:executions_execution_live", args=[execution.pk]),
     }
     return TemplateResponse(

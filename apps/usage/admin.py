@@ -63,7 +63,7 @@ class RecordAdmin(TenantRowsAdmin):
 
     @admin.display(description="By")
     def origin(self, row: Record) -> str:
-        return "Netra's agents" if row.source == Record.Source.NETRA else "The company"
+        return "Netra" if row.source == Record.Source.NETRA else "Company"
 
     @admin.display(description="Model")
     def model_called(self, row: Record) -> str:

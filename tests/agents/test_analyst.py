@@ -154,7 +154,7 @@ async def test_every_amount_in_an_answer_comes_from_a_tool(books, alice_principa
     for question in (
         FLAGSHIP,
         "what did we spend last month",
-        "how can we save money",
+        "how could we save last month",
         "summary of last month",
     ):
         text, results = await ask(alice_principal, question, today=today)
@@ -200,8 +200,8 @@ async def test_a_stranger_gets_nothing_of_acmes(books, mallory_principal):
     ("question", "said"),
     [
         ("Which provider is slow last month?", "### `mistral` is slow: p95 15.0 s"),
-        ("How can we save money?", "### Where you could save"),
-        ("Which model should we use?", "### Your models in"),
+        ("How could we save money last month?", "### Where you could save"),
+        ("Which model was best last month?", "### Your models in"),
         ("Give me an overview of last month", "### Your AI usage in"),
         ("daily cost last month", "| Day (UTC) | Cost | Calls |"),
         ("cost by provider last month", "| Provider |"),

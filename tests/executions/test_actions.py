@@ -8,17 +8,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from apps.core.database import retrying, write_now
-from apps.executions import actions, endings, queries
+from apps.executions import actions, queries
 from apps.executions.errors import (
-    IllegalPhaseError,
     IllegalTransitionError,
-    LeaseLostError,
 )
-from apps.executions.models import Attempt, Content, Execution, PhaseEntry, Transition
+from apps.executions.models import Execution, Transition
 from apps.executions.standing import STANDING_COLUMNS
 from apps.executions.states import (
     CLAIMED,
@@ -26,7 +24,6 @@ from apps.executions.states import (
     TRANSITIONS,
     EventType,
     ExecutionState,
-    Phase,
     allows,
 )
 from tests import factories
@@ -36,26 +33,6 @@ from tests.invariants import violations
 pytestmark = [pytest.mark.django_db, pytest.mark.mission_critical]
 S = ExecutionState
 OTHER = uuid.UUID("00000000-0000-4000-8000-00000000beef")  # another runner process
-
-
-def do(standing, work):
-    """`work` as one unit in the execution's own scope."""
-    from apps.core.tenancy import tenant
-
-    return write_now(tenant(standing.organisation_id, standing.user_id), work)
-
-
-def everything(standing) -> tuple:
-    """All rows of an execution, to see that nothing was written."""
-    with TESTS:
-        return (
-            Execution.objects.filter(id=standing.id).values().get(),
-            list(Transition.objects.filter(execution_id=standing.id).values()),
-            list(Attempt.objects.filter(execution_id=standing.id).values()),
-            list(PhaseEntry.objects.filter(execution_id=standing.id).values()),
-            Content.objects.filter(execution_id=standing.id).values().get(),
-            [(e.seq, e.type) for e in queries.events_after(standing.stream_id, 0)],
-        )
 
 
 # -- queue -----------------------------------------------------------------------------
@@ -124,8 +101,10 @@ def test_what_claim_and_move_return_is_what_the_database_holds(alice_principal) 
 def test_of_two_claimers_one_wins(alice_principal) -> None:
     standing = factories.execution(alice_principal)
 
-    first = do(standing, lambda: actions.claim(standing, owner=factories.OWNER))
-    second = do(standing, lambda: actions.claim(standing, owner=OTHER))
+    first = factories.unit(
+        standing, lambda: actions.claim(standing, owner=factories.OWNER)
+    )
+    second = factories.unit(standing, lambda: actions.claim(standing, owner=OTHER))
 
     assert first is not None
     assert second is None
@@ -140,7 +119,9 @@ def test_of_many_claimers_at_once_exactly_one_wins(committed, alice_principal) -
     def claims(owner: uuid.UUID) -> list[uuid.UUID]:
         try:
             won = [
-                retrying(lambda s=s: do(s, lambda: actions.claim(s, owner=owner)))
+                retrying(
+                    lambda s=s: factories.unit(s, lambda: actions.claim(s, owner=owner))
+                )
                 for s in waiting
             ]
             return [claimed.id for claimed in won if claimed is not None]
@@ -159,7 +140,7 @@ def test_one_stream_has_one_claimed_execution(alice_principal) -> None:
     first = factories.claimed(alice_principal)
     second = factories.execution(alice_principal, stream_id=first.stream_id)
 
-    assert do(second, lambda: actions.claim(second, owner=OTHER)) is None
+    assert factories.unit(second, lambda: actions.claim(second, owner=OTHER)) is None
     assert factories.row(second).state == "pending"
     assert violations() == []
 
@@ -172,14 +153,18 @@ def test_what_waits_for_something_else_is_claimed_by_nobody(
 
     with TESTS:
         assert queries.claimable(timezone.now(), 10) == []
-    assert do(standing, lambda: actions.claim(standing, owner=OTHER)) is None
+    assert (
+        factories.unit(standing, lambda: actions.claim(standing, owner=OTHER)) is None
+    )
     assert factories.row(standing).waiting_for == waiting_for
 
 
 def test_a_second_claim_keeps_the_first_deadline(alice_principal) -> None:
     now = timezone.now()
     claimed = factories.claimed(alice_principal, now=now)
-    back = do(claimed, lambda: actions.lose_lease(claimed, now=now, reason="test"))
+    back = factories.unit(
+        claimed, lambda: actions.lose_lease(claimed, now=now, reason="test")
+    )
 
     again = factories.claim(
         factories.present(back), owner=OTHER, now=now + timedelta(seconds=9)
@@ -195,7 +180,7 @@ def test_the_first_claim_announces_a_start_a_lost_one_an_attempt(
     alice_principal,
 ) -> None:
     claimed = factories.claimed(alice_principal)
-    lost = do(
+    lost = factories.unit(
         claimed, lambda: actions.lose_lease(claimed, now=timezone.now(), reason="test")
     )
     factories.claim(factories.present(lost))
@@ -212,7 +197,7 @@ def test_a_handed_back_execution_goes_on_in_the_same_attempt_unannounced(
     alice_principal,
 ) -> None:
     claimed = factories.claimed(alice_principal)
-    do(claimed, lambda: actions.hand_back(claimed, now=timezone.now()))
+    factories.unit(claimed, lambda: actions.hand_back(claimed, now=timezone.now()))
 
     again = factories.claim(factories.present(claimed))
 
@@ -247,13 +232,13 @@ def test_a_step_that_the_table_refuses_writes_nothing(
     source, target, alice_principal
 ) -> None:
     standing = brought_to(alice_principal, source)
-    before = everything(standing)
+    before = factories.rows(standing)
     counted = actions.refused_moves[source.value, target.value]
 
     with pytest.raises(IllegalTransitionError, match=target.value):
         factories.move(standing, target)
 
-    assert everything(standing) == before
+    assert factories.rows(standing) == before
     assert actions.refused_moves[source.value, target.value] == counted + 1
     assert violations() == []
 
@@ -299,12 +284,12 @@ def test_several_steps_at_once_leave_one_row_each(alice_principal) -> None:
 
 def test_a_path_with_one_bad_step_is_refused_whole(alice_principal) -> None:
     standing = factories.claimed(alice_principal)
-    before = everything(standing)
+    before = factories.rows(standing)
 
     with pytest.raises(IllegalTransitionError):
         factories.move(standing, S.RUNNING, S.COMPLETED)
 
-    assert everything(standing) == before
+    assert factories.rows(standing) == before
 
 
 @pytest.mark.parametrize("bad", ["running", None, {"state": "running"}])
@@ -319,7 +304,7 @@ def test_only_states_move_an_execution(bad, alice_principal) -> None:
 def test_long_reasons_are_cut_and_not_refused(alice_principal) -> None:
     standing = factories.claimed(alice_principal)
 
-    do(standing, lambda: actions.move(
+    factories.unit(standing, lambda: actions.move(
         standing, S.RUNNING, actor=TESTER, now=timezone.now(), reason="x" * 1000,
     ))  # fmt: skip
 
@@ -328,213 +313,6 @@ def test_long_reasons_are_cut_and_not_refused(alice_principal) -> None:
             len(Transition.objects.filter(execution_id=standing.id).last().reason)
             == 300
         )
-
-
-# -- the fence -------------------------------------------------------------------------
-
-FENCED = {
-    "move": lambda s, now: actions.move(s, S.RUNNING, actor=TESTER, now=now),
-    "touch": lambda s, now: actions.touch(s, now=now),
-    "checkpoint": lambda s, now: actions.checkpoint(
-        s, text="x", first_token_at=now, now=now
-    ),
-    "complete_input": lambda s, now: actions.complete_input(
-        standing=s, values={}, now=now
-    ),
-    "lose_lease": lambda s, now: actions.lose_lease(s, now=now, reason="test"),
-    "hand_back": lambda s, now: actions.hand_back(s, now=now),
-    "finish": lambda s, now: endings.finish(
-        s, factories.ending(S.COMPLETED, text="zombie"), actor=TESTER, now=now
-    ),
-    "fail": lambda s, now: endings.finish(
-        s, factories.ending(S.FAILED), actor=TESTER, now=now
-    ),
-}
-# What the rows of a second owner differ in, one at a time.
-FORGERIES = {
-    "token": lambda s: replace(s, lease_token=uuid.uuid4()),
-    "no token": lambda s: replace(s, lease_token=None),
-    "older fence": lambda s: replace(s, fence=s.fence - 1),
-    "newer fence": lambda s: replace(s, fence=s.fence + 1),
-    "older version": lambda s: replace(s, version=s.version - 1),
-}
-
-
-@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
-@pytest.mark.parametrize("write", FENCED.values(), ids=FENCED)
-def test_no_write_passes_with_another_lease(write, forge, alice_principal) -> None:
-    standing = factories.claimed(alice_principal)
-    before = everything(standing)
-
-    with pytest.raises(LeaseLostError), transaction.atomic():
-        do(standing, lambda: write(forge(standing), timezone.now()))
-
-    assert everything(standing) == before
-    assert violations() == []
-
-
-@pytest.mark.parametrize("write", FENCED.values(), ids=FENCED)
-def test_a_zombies_late_write_changes_nothing(write, alice_principal) -> None:
-    zombie = factories.claimed(alice_principal)
-    do(zombie, lambda: actions.lose_lease(zombie, now=timezone.now(), reason="stalled"))
-    second = factories.claim(factories.present(zombie), owner=OTHER)
-    before = everything(second)
-
-    with pytest.raises(LeaseLostError), transaction.atomic():
-        do(zombie, lambda: write(zombie, timezone.now()))
-
-    assert everything(second) == before
-    done = factories.finish(
-        factories.move(second, S.RUNNING), text="the second's answer"
-    )
-    assert factories.row(done).state == "completed"
-    with TESTS:
-        assert Content.objects.get(execution_id=done.id).output == "the second's answer"
-    assert violations() == []
-
-
-@pytest.mark.security
-def test_a_foreign_organisations_standing_writes_nothing(
-    alice_principal, mallory_principal
-) -> None:
-    from apps.core.sql import ForeignRowError
-
-    standing = factories.claimed(alice_principal)
-    before = everything(standing)
-    disguised = replace(standing, organisation_id=mallory_principal.organisation_id)
-
-    with pytest.raises(ForeignRowError):
-        write_now(
-            mallory_principal.scope, lambda: actions.touch(standing, now=timezone.now())
-        )
-    with pytest.raises(LeaseLostError):
-        write_now(
-            mallory_principal.scope,
-            lambda: actions.touch(disguised, now=timezone.now()),
-        )
-
-    assert everything(standing) == before
-
-
-# -- phases, heartbeats, checkpoints, stops ----------------------------------------------
-
-
-def test_phases_are_numbered_per_claim(alice_principal) -> None:
-    standing, now = factories.claimed(alice_principal), timezone.now()
-
-    entered = do(standing, lambda: actions.enter_phase(
-        standing, (Phase.CREATED, now), (Phase.WEBSOCKET_SETUP, now),
-    ))  # fmt: skip
-    do(standing, lambda: actions.enter_phase(entered, (Phase.CONTEXT_VALIDATION, now)))
-
-    with TESTS:
-        rows = PhaseEntry.objects.filter(execution_id=standing.id).values_list(
-            "n", "phase"
-        )
-        assert list(rows) == [
-            (1, "created"),
-            (2, "websocket_setup"),
-            (3, "context_validation"),
-        ]
-    assert violations() == []
-
-
-def test_a_phase_that_may_not_follow_is_refused_and_nothing_is_written(
-    alice_principal,
-) -> None:
-    standing, now = factories.claimed(alice_principal), timezone.now()
-    before = everything(standing)
-
-    with pytest.raises(IllegalPhaseError, match="thinking"):
-        do(standing, lambda: actions.enter_phase(
-            standing, (Phase.CREATED, now), (Phase.THINKING, now),
-        ))  # fmt: skip
-
-    assert everything(standing) == before
-
-
-def test_a_heartbeat_renews_what_is_held_and_reports_what_is_not(
-    alice_principal,
-) -> None:
-    now = timezone.now()
-    held, lost = (
-        factories.claimed(alice_principal, now=now),
-        factories.claimed(alice_principal, now=now),
-    )
-    ended = factories.finish(factories.running(alice_principal, now=now))
-    do(lost, lambda: actions.lose_lease(lost, now=now, reason="test"))
-    later = now + timedelta(seconds=10)
-    holds = {
-        held.id: held.lease_token,
-        lost.id: lost.lease_token,
-        ended.id: uuid.uuid4(),
-    }
-
-    with TESTS:
-        assert actions.beat(owner=factories.OWNER, holds=holds, now=later) == {held.id}
-        assert actions.beat(owner=OTHER, holds=holds, now=later) == set()
-        assert actions.beat(owner=factories.OWNER, holds={}, now=later) == set()
-
-    assert factories.row(held).lease_expires_at == later + actions.LEASE
-    assert factories.row(lost).lease_expires_at is None
-
-
-def test_a_heartbeat_with_an_old_token_renews_nothing(alice_principal) -> None:
-    now = timezone.now()
-    old = factories.claimed(alice_principal, now=now)
-    do(old, lambda: actions.lose_lease(old, now=now, reason="test"))
-    new = factories.claim(factories.present(old), now=now)  # the same process again
-
-    with TESTS:
-        held = actions.beat(
-            owner=factories.OWNER,
-            holds={old.id: old.lease_token},
-            now=now + timedelta(seconds=5),
-        )
-
-    assert held == set()
-    assert factories.row(new).lease_expires_at == now + actions.LEASE
-
-
-def test_the_text_so_far_is_kept_and_replaced_by_the_answer(alice_principal) -> None:
-    standing, now = factories.running(alice_principal), timezone.now()
-    do(
-        standing,
-        lambda: actions.checkpoint(standing, text="half", first_token_at=now, now=now),
-    )
-    with alice_principal.scope:
-        assert queries.partial_of(standing.id) == "half"
-
-    factories.finish(standing, text="whole")
-
-    with alice_principal.scope:
-        assert queries.partial_of(standing.id) == ""
-        assert Content.objects.get(execution_id=standing.id).output == "whole"
-    assert factories.row(standing).first_token_at == now
-
-
-def test_a_waiting_execution_is_released_with_its_input(alice_principal) -> None:
-    standing = factories.execution(alice_principal, waiting_for="predecessor")
-
-    do(standing, lambda: actions.complete_input(
-        standing=standing, values={"history": ["a"]}, now=timezone.now(),
-    ))  # fmt: skip
-
-    with TESTS:
-        assert [s.id for s in queries.claimable(timezone.now(), 10)] == [standing.id]
-        assert queries.input_of(standing.id) == {"history": ["a"]}
-
-
-def test_a_stop_is_asked_for_once_and_keeps_its_first_reason(alice_principal) -> None:
-    standing, now = factories.running(alice_principal), timezone.now()
-
-    for reason in ("first", "second"):
-        do(standing, lambda r=reason: actions.request_cancel(
-            actor=alice_principal.actor, standing=standing, reason=r, now=now,
-        ))  # fmt: skip
-
-    with alice_principal.scope:
-        assert queries.stop_requests([standing.id]) == {standing.id: ("user", "first")}
 
 
 def test_every_column_of_a_standing_is_read_from_the_row() -> None:

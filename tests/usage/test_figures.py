@@ -95,3 +95,15 @@ def test_without_a_model_that_left_there_is_no_switch():
 
     assert switch_between([added, steady], START) is None
     assert switch_between([], START) is None
+
+
+def test_a_model_with_fewer_and_dearer_calls_did_not_replace_itself():
+    dearer = Slice(
+        key=("p", "only"),
+        present=Totals(calls=2, cost=Decimal(100)),
+        before=Totals(calls=10, cost=Decimal(1)),
+        first_at=START + timedelta(days=5),
+        last_at=START + timedelta(days=60),
+    )
+
+    assert switch_between([dearer], START) is None
