@@ -24,7 +24,7 @@ def requirements(groups: list[str]) -> list[str]:
 
 
 def main(groups: list[str]) -> int:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input"]
+    command = [sys.executable, "-m", "pip", "install", "-qq", "--no-input"]
     command += ["--disable-pip-version-check", "--no-warn-script-location"]
     command += ["--constraint", str(CONSTRAINTS), *requirements(groups)]
     return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode

@@ -28,7 +28,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
-    if not runtime.running:
+    if not runtime.running and not runtime.stopped:
         await runtime.start()
     await _routes(scope, receive, send)
 

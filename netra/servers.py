@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import sys
 from typing import Any
 
 from apps.chat.limits import MESSAGE_MAX
@@ -35,6 +37,9 @@ def serve_uvicorn(host: str, port: int) -> None:
         log_level="warning",
         timeout_graceful_shutdown=10,
     )
+    # uvicorn repeats the signal that stopped it; what `serve` started beside it must still end.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     Server(config).run()
 
 
@@ -47,7 +52,14 @@ def serve_daphne(host: str, port: int) -> None:
 
     from netra.asgi import application  # noqa: PLC0415
 
-    server = Server(
+    class PoliteServer(Server):  # type: ignore[misc]  # Daphne has no types
+        """Lets the runtime send sockets away before Daphne kills what serves them."""
+
+        def kill_all_applications(self) -> Any:
+            stopped = Deferred.fromFuture(asyncio.ensure_future(runtime.stop()))
+            return stopped.addCallback(lambda _: Server.kill_all_applications(self))
+
+    server = PoliteServer(
         application,
         endpoints=build_endpoint_description_strings(host=host, port=port),
         signal_handlers=True,
@@ -56,16 +68,16 @@ def serve_daphne(host: str, port: int) -> None:
     turning: Any = reactor
 
     def start() -> None:
+        # Too large a frame is closed with 1009, not cut off; a null origin is refused by us, in words.
         server.ws_factory.setProtocolOptions(
-            maxMessagePayloadSize=MESSAGE_MAX, maxFramePayloadSize=MESSAGE_MAX
+            maxMessagePayloadSize=MESSAGE_MAX,
+            maxFramePayloadSize=MESSAGE_MAX,
+            failByDrop=False,
+            allowNullOrigin=True,
         )
         runtime.starting = asyncio.get_event_loop().create_task(runtime.start())
 
-    def stop() -> Any:
-        return Deferred.fromFuture(asyncio.ensure_future(runtime.stop()))
-
     turning.callWhenRunning(start)
-    turning.addSystemEventTrigger("before", "shutdown", stop)
     server.run()
 
 

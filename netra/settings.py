@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -190,7 +191,10 @@ else:
     _DEFAULT["CONN_MAX_AGE"] = 0
     _DEFAULT["CONN_HEALTH_CHECKS"] = True
     _DEFAULT["OPTIONS"] = {
-        "pool": {"min_size": 1, "max_size": 16, "timeout": 5, "max_lifetime": 1800},
+        **_DEFAULT.get("OPTIONS", {}),  # sslmode and the like, from the address
+        # Enough for all readers and writers of apps.core.database, the sweeper, and pages beside.
+        "pool": {"min_size": 1, "max_size": 20, "timeout": 5, "max_lifetime": 1800},
+        "application_name": " ".join(("netra", *sys.argv[1:2]))[:60],
         "connect_timeout": 5,
         "options": "-c statement_timeout=15s -c lock_timeout=3s "
         "-c idle_in_transaction_session_timeout=30s",
@@ -202,14 +206,19 @@ ATOMIC_REQUESTS = False
 if NETRA_REDIS_URL:
     CACHES = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "netra.cache.SteadyRedisCache",
             "LOCATION": NETRA_REDIS_URL,
+            "KEY_PREFIX": "netra",
         }
     }
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [NETRA_REDIS_URL], "prefix": "netra"},
+            "CONFIG": {
+                "hosts": [NETRA_REDIS_URL],
+                # Publish and subscribe know no database numbers: keep installations apart.
+                "prefix": f"netra{urlsplit(NETRA_REDIS_URL).path.replace('/', '.')}.",
+            },
         }
     }
 else:
@@ -308,9 +317,17 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Chat with agents about your company's AI usage, and inspect what they did.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "ExecutionState": "apps.executions.serializers.STATES",
+        "IssueStatus": "apps.issues.models.Issue.Status",
+        "CallStatus": "apps.usage.models.Record.Status",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "netra.api_docs.add_problems",
+    ],
 }
-
-CELERY_BROKER_URL = NETRA_REDIS_URL or "memory://"
 
 LOGGING = {
     "version": 1,
@@ -326,6 +343,8 @@ LOGGING = {
             "formatter": "json" if PRODUCTION else "plain",
         }
     },
+    # The relay says once that Redis is away, and once that it is back.
+    "loggers": {"channels_redis.pubsub": {"level": "CRITICAL"}},
     "root": {
         "handlers": ["stderr"],
         "level": os.environ.get("NETRA_LOG_LEVEL", "WARNING").upper(),

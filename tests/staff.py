@@ -17,7 +17,7 @@ from apps.executions.standing import Ending, Standing
 from apps.executions.states import EventType, ExecutionState, Phase
 from tests import factories
 
-SECRET = "zebra mandolin 4711"
+SECRET = "zebra mandolin xylophone"
 
 
 def staff(role: str, place: Organisation, email: str = "") -> User:

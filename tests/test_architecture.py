@@ -307,10 +307,12 @@ SYSTEM_SCOPES = {
     "apps.chat.connections",  # who may stay connected
     "apps.chat.consumers",
     "apps.chat.delivery",  # the newest numbers of watched streams
+    "apps.chat.sweeper",
     "apps.executions.recovery",
     "apps.executions.runner",
     "apps.issues.sweeper",  # all issues share one row of numbers
     "apps.ops.demo.seed",
+    "apps.ops.health",  # counts only
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import update_wrapper
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from django.db import close_old_connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -26,7 +27,7 @@ Result = TypeVar("Result")
 class ScopedAPIView(APIView):
     """A view that runs in the scope of whoever asks, whichever way they proved it."""
 
-    parser_classes = (StrictJSONParser,)
+    parser_classes: Sequence[type[BaseParser]] = (StrictJSONParser,)
     _scopes: ExitStack
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -65,7 +66,7 @@ class ScopedAPIView(APIView):
 class PatientAPIView(ScopedAPIView):
     """A view that may answer later: first the ordinary part, then a wait on the event loop.
 
-    The ordinary part sets `later`. While that waits it holds no database connection.
+    The ordinary part sets `later`, or streams. Meanwhile it holds no database connection.
     """
 
     later: Callable[[], Awaitable[HttpResponseBase]] | None = None
@@ -74,6 +75,7 @@ class PatientAPIView(ScopedAPIView):
         response = super().dispatch(request, *args, **kwargs)
         if self.later is not None:
             setattr(response, "later", self.later)  # noqa: B010 - Django's type has no such attribute
+        if self.later is not None or response.streaming:
             close_old_connections()
         return response
 
@@ -86,7 +88,10 @@ class PatientAPIView(ScopedAPIView):
         ) -> HttpResponseBase:
             response = await sync_to_async(ordinary)(request, *args, **kwargs)
             later = getattr(response, "later", None)
-            return await later() if later else response
+            if later is not None:
+                response = await later()
+            assert isinstance(response, HttpResponseBase)
+            return response
 
         return update_wrapper(patient, ordinary)
 

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
 from apps.accounts.models import Organisation
+from apps.accounts.queries import canaries
 from apps.core.admin import ReadOnlyAdmin
 
 LISTED = 200
@@ -45,8 +46,3 @@ class TenantRowsAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
         return rows.exclude(organisation__in=canaries())
-
-
-def canaries() -> QuerySet[Organisation]:
-    """The organisations that exist for isolation audits only."""
-    return Organisation.objects.filter(kind=Organisation.Kind.CANARY)

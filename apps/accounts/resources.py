@@ -60,7 +60,14 @@ class TokenSerializer(serializers.ModelSerializer[Token]):
 
     class Meta:
         model = Token
-        fields = ("id", "name", "prefix", "created_at", "last_used_at", "expires_at")
+        fields: tuple[str, ...] = (
+            "id",
+            "name",
+            "prefix",
+            "created_at",
+            "last_used_at",
+            "expires_at",
+        )
 
 
 class NewTokenSerializer(serializers.Serializer[Any]):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
@@ -50,6 +51,8 @@ from apps.executions.contexts import UserExecutionContext
 
 REQUEST_LIMIT = 12  # model requests in one turn
 RESULT_BYTES = 8 * 1024  # of a tool's result in an event
+RESULT_DEPTH = 32
+PARAGRAPH = "\n\n"
 
 
 class Listener(Protocol):
@@ -65,12 +68,42 @@ class Listener(Protocol):
     ) -> None: ...
 
 
+class Voice:
+    """The model's text on its way to the listener: the pieces join to exactly `said`."""
+
+    def __init__(self) -> None:
+        self.said = ""
+        self._half = ""  # a high surrogate whose other half comes with the next piece
+
+    def begin(self, listener: Listener) -> None:
+        """A new part of text begins; what was said before a tool call stays, as a paragraph."""
+        if self.said:
+            self.add(PARAGRAPH, listener)
+
+    def add(self, piece: str, listener: Listener) -> None:
+        piece, self._half = self._half + piece, ""
+        if "\ud800" <= piece[-1:] <= "\udbff":
+            piece, self._half = piece[:-1], piece[-1]
+        self._say(piece, listener)
+
+    def end(self, listener: Listener) -> None:
+        half, self._half = self._half, ""
+        self._say(half, listener)
+
+    def _say(self, piece: str, listener: Listener) -> None:
+        if piece:
+            piece = clean(piece)
+            self.said += piece
+            listener.say(piece)
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What tools get: for whom they work, and who listens."""
 
     context: UserExecutionContext
     listener: Listener
+    voice: Voice = field(default_factory=Voice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +174,7 @@ async def run(
     usage = result.usage
     response = result.response
     return Answer(
-        text=clean(result.output),
+        text=situation.voice.said or clean(result.output),
         model=response.model_name or "",
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -163,7 +196,7 @@ def clean(text: str) -> str:
 async def _hear(
     ctx: RunContext[Situation], events: AsyncIterable[AgentStreamEvent]
 ) -> None:
-    listener = ctx.deps.listener
+    listener, voice = ctx.deps.listener, ctx.deps.voice
     fresh = True
     async for event in events:
         if fresh and isinstance(event, PartStartEvent | PartDeltaEvent):
@@ -171,9 +204,11 @@ async def _hear(
             fresh = False
         if isinstance(event, PartDeltaEvent):
             if isinstance(event.delta, TextPartDelta):
-                listener.say(clean(event.delta.content_delta))
+                voice.add(event.delta.content_delta, listener)
         elif isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-            listener.say(clean(event.part.content))
+            voice.begin(listener)
+            voice.add(event.part.content, listener)
+    voice.end(listener)
 
 
 def _tool(spec: ToolSpec) -> Tool[Situation]:
@@ -199,7 +234,8 @@ async def _call(spec: ToolSpec, ctx: RunContext[Situation], **arguments: Any) ->
         result = await _bound(spec, ctx.deps.context, arguments)
     except InvalidInputError as error:
         said = f"{error.message} {error.fix}"
-        await listener.tool_ended(call_id, spec.name, "error", {"error": said}, ms())
+        problem = shown({"error": said})
+        await listener.tool_ended(call_id, spec.name, "error", problem, ms())
         raise ModelRetry(said) from error
     except Exception as error:
         await listener.tool_ended(
@@ -230,17 +266,29 @@ _signature = lru_cache(maxsize=128)(inspect.signature)
 
 def shown(result: object) -> object:
     """A tool's result as an event may carry it: at most 8 KiB of JSON, else its size and beginning."""
-    text = json.dumps(result, default=str, ensure_ascii=False)
-    if (
-        len(text) <= RESULT_BYTES // 4
-        or len(text.encode("utf-8", "replace")) <= RESULT_BYTES
-    ):
+    result = plain(result)
+    text = json.dumps(result, ensure_ascii=False)
+    if len(text) <= RESULT_BYTES // 4:
         return result
-    return {
-        "too_long": True,
-        "bytes": len(text.encode("utf-8", "replace")),
-        "beginning": text[:500],
-    }
+    size = len(text.encode())
+    if size <= RESULT_BYTES:
+        return result
+    return {"too_long": True, "bytes": size, "beginning": text[:500]}
+
+
+def plain(value: object, depth: int = 0) -> object:
+    """`value` as JSON that every database takes: texts cleaned, whatever is odd as text."""
+    if depth > RESULT_DEPTH:
+        return "…"
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {clean(str(k)): plain(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, depth + 1) for item in value]
+    return clean(str(value))
 
 
 def _message(said: Mapping[str, str]) -> ModelMessage:

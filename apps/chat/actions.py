@@ -180,6 +180,36 @@ def release_next(stream_id: UUID, now: datetime | None = None) -> bool:
     return True
 
 
+def change_thread(
+    *, thread: Thread, title: str | None = None, archived: bool | None = None
+) -> Thread:
+    """Rename a thread, or put it away or back; None leaves a value as it is."""
+    given = {"title": title, "archived": archived}
+    values = {name: value for name, value in given.items() if value is not None}
+    if values:
+        Thread.objects.filter(pk=thread.pk).update(**values)
+        thread.refresh_from_db(fields=list(values))
+    return thread
+
+
+def delete_thread(*, thread: Thread) -> None:
+    """Delete a thread with its messages, and what was said from its executions and its log.
+
+    What happened stays, without words: executions, their moves and events, usage, receipts.
+    Raises ConflictError while an answer is being written.
+    """
+    rows = Thread.objects.filter(pk=thread.pk)
+    list(rows.select_for_update().values_list("pk"))  # a question asked meanwhile waits
+    executions.forget_content(stream_id=thread.pk)
+    rows.delete()
+
+
+def forget_keys(before: datetime) -> int:
+    """Drop the ids of messages that were asked before `before`; returns how many."""
+    dropped: int = IdempotencyKey.objects.filter(created_at__lt=before).delete()[0]
+    return dropped
+
+
 def _known(principal: Principal, question: Question) -> Asked | None:
     where = {
         "organisation_id": principal.organisation_id,

@@ -45,8 +45,9 @@ class ThreadAdmin(TenantRowsAdmin):
             None,
             {
                 "fields": (
-                    ("thread_id", "organisation", "user"),
-                    ("messages", "characters", "archived"),
+                    ("thread_id",),
+                    ("organisation", "user", "archived"),
+                    ("messages", "characters"),
                     ("started", "changed", "executions"),
                 )
             },

@@ -27,7 +27,7 @@ from apps.core.errors import (
     RateLimitedError,
     UnavailableError,
 )
-from apps.core.hub import hub
+from apps.core.hub import crosses, hub
 from apps.core.tenancy import system, topic
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class IdleError(NetraError):
     fix = "Connect again."
 
 
+@crosses
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThreadNotice:
     """Hint to a person's other sockets: something happened in a thread, or someone types."""
@@ -73,6 +74,11 @@ class Connection:
     @property
     def user_topic(self) -> str:
         return topic(self.principal.organisation_id, "user", self.principal.user_id.hex)
+
+    @property
+    def place(self) -> tuple[UUID, UUID]:
+        """The organisation and the person that this connection acts for."""
+        return self.principal.organisation_id, self.principal.user_id
 
     def subscribe(self, thread_id: UUID, last: int) -> Subscription:
         """Attach to a thread's stream, everything up to `last` being known to the client."""
@@ -215,11 +221,13 @@ class Connections:
         telling = now - self._told_at >= CHANGES_SECONDS
         if telling:
             self._told_at = now
+        idle = []
         for connection in self.all():
             if telling and not connection.outbox.closed:
                 connection.tell_changes()
             if now - connection.heard_at > connection.limits.idle_seconds:
-                await connection.end(1000, IdleError())
+                idle.append(connection.end(1000, IdleError()))
+        await asyncio.gather(*idle)
         for key in [
             key
             for key, asked in self._asked.items()
@@ -234,17 +242,32 @@ class Connections:
         connections = self.all()
         if not connections:
             return
-        held = {
-            c.credential: (c.principal.organisation_id, c.principal.user_id)
-            for c in connections
-        }
-        valid = await read(VALIDITY, partial(still_valid, held))
-        for connection in connections:
-            if connection.credential not in valid:
-                error = NotAuthenticatedError(
-                    "Your session or token is no longer valid."
-                )
-                await connection.end(CloseCode.NOT_AUTHENTICATED, error)
+        void: list[Connection] = []
+        for held in _layers(connections):
+            valid = await read(VALIDITY, partial(still_valid, held))
+            void += [
+                c
+                for c in connections
+                if held.get(c.credential) == c.place and c.credential not in valid
+            ]
+        error = NotAuthenticatedError("Your session or token is no longer valid.")
+        await asyncio.gather(*(c.end(CloseCode.NOT_AUTHENTICATED, error) for c in void))
+
+
+Held = dict[Credential, tuple[UUID, UUID]]
+
+
+def _layers(connections: list[Connection]) -> list[Held]:
+    """Credentials with the place each is used in; one layer more for each further place of one.
+
+    A session may be open in two organisations, and lose one of them.
+    """
+    layers: list[Held] = []
+    for connection in connections:
+        credential, place = connection.credential, connection.place
+        if not any(layer.setdefault(credential, place) == place for layer in layers):
+            layers.append({credential: place})
+    return layers
 
 
 connections = Connections()

@@ -196,29 +196,28 @@ class ChatConsumer(AsyncWebsocketConsumer):
             CloseCode.REFUSED,
         )
         self.ended = True
-        await self._farewell(protocol.error_frame(error), code)
+        await self._farewell([protocol.error_frame(error)], code)
 
     async def _end(self, code: CloseCode | int, error: NetraError) -> None:
-        """End an accepted connection: what is queued is dropped, the log has it."""
+        """End an accepted connection; what is queued still goes, unless the client is slow."""
         if self.ended:
             return
         self.ended = True
         current = asyncio.current_task()
         if self._writer is not current:
             self._writer.cancel()
+        queued: list[str] = []
         if self.connection is not None:
             queued = [] if code == CloseCode.SLOW else self.connection.outbox.take_all()
             self.connection.outbox.close()
-            for frame in queued:
-                await self._farewell(frame, None)
-        await self._farewell(protocol.error_frame(error), code)
+        await self._farewell([*queued, protocol.error_frame(error)], code)
 
-    async def _farewell(self, frame: str, code: int | None) -> None:
+    async def _farewell(self, frames: list[str], code: int) -> None:
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
-                await self._send_text(frame)
-                if code is not None:
-                    await self._raw_send({"type": "websocket.close", "code": int(code)})
+                for frame in frames:
+                    await self._send_text(frame)
+                await self._raw_send({"type": "websocket.close", "code": int(code)})
         except Exception as error:  # noqa: BLE001 - the client may be gone, in each server's own way
             log.info(
                 "a farewell failed: %s", error, extra={"action": "chat.farewell_failed"}

@@ -49,8 +49,11 @@ class Subscription:
         self, scope: Scope, thread_id: UUID, outbox: Outbox, last: int
     ) -> None:
         self.scope, self.thread_id, self.last = scope, thread_id, last
+        self.feed: Feed | None = None
         self._outbox = outbox
         self._held: list[tuple[int, str]] | None = None
+        self._released = asyncio.Event()
+        self._released.set()
         self._reading: asyncio.Task[None] | None = None
         self._again = False
         self._reached: dict[
@@ -71,9 +74,11 @@ class Subscription:
     def hold(self) -> None:
         """Keep events back until `release`, so that an answer goes out before them."""
         self._held = []
+        self._released.clear()
 
     def release(self) -> None:
         held, self._held = self._held or [], None
+        self._released.set()
         for seq, frame in held:
             self.offer(seq, frame)
 
@@ -131,18 +136,33 @@ class Subscription:
 
     async def _replay(self, frame_id: str | None, position: queries.Position) -> None:
         await self._read_pages()
-        alive = await read(self.scope, lambda: queries.alive_in(self.thread_id))
-        await self._read_pages()
+        alive = await self._alive()
         self._outbox.put_anyway(self._replayed(frame_id, position, alive))
         for standing in alive:
-            if standing.announced_attempt:
-                await self._snapshot(standing.id, standing.reply_id, standing.attempt)
+            if attempt := standing.announced_attempt:
+                await self._snapshot(standing.id, standing.reply_id, attempt)
+
+    async def _alive(self) -> list[Standing]:
+        """Who is alive when the log ends where we stand: ends that came meanwhile are read first."""
+        while True:
+            through = self.last
+            alive = await read(self.scope, lambda: queries.alive_in(self.thread_id))
+            await self._read_pages()
+            if self.last == through:
+                return alive
 
     async def heal(self) -> None:
         """Send a snapshot where text was missed. Called once a second."""
         for execution_id, (message_id, attempt) in list(self._gaps.items()):
             if self._reading is None:
                 await self._snapshot(execution_id, message_id, attempt)
+
+    def _heal_from_feed(self) -> None:
+        """What was missed while the log was read, where this process heard it all."""
+        for execution_id, (message_id, attempt) in list(self._gaps.items()):
+            text = self.feed and self.feed.continued(execution_id, attempt, "")
+            if text and not self.closed:
+                self._send_snapshot(execution_id, message_id, attempt, text)
 
     def close(self) -> None:
         if self._reading is not None:
@@ -153,6 +173,7 @@ class Subscription:
             self._again = False
             newer = partial(queries.events_after, self.thread_id, self.last)
             page = await read(self.scope, newer)
+            await self._released.wait()
             for entry in page:
                 self.restart_text(entry)
                 frame = event_frame(entry)
@@ -165,9 +186,19 @@ class Subscription:
     async def _snapshot(
         self, execution_id: UUID, message_id: UUID | None, attempt: int
     ) -> None:
+        self._gaps[execution_id] = (message_id, attempt)
         text = runner.text_of(execution_id)
         if text is None:
             text = await read(self.scope, lambda: queries.partial_of(execution_id))
+            if self.feed is not None:
+                text = self.feed.continued(execution_id, attempt, text)
+        if execution_id not in self._gaps:
+            return  # it ended, or began anew, while the text was read
+        self._send_snapshot(execution_id, message_id, attempt, text)
+
+    def _send_snapshot(
+        self, execution_id: UUID, message_id: UUID | None, attempt: int, text: str
+    ) -> None:
         data = {
             "message_id": str(message_id) if message_id else None,
             "attempt": attempt,
@@ -212,6 +243,8 @@ class Subscription:
         if error is None:
             if self._again:
                 self.catch_up()
+            else:
+                self._heal_from_feed()
         elif not isinstance(error, OutboxClosedError):
             log.error(
                 "reading the log for a socket failed",
@@ -220,12 +253,48 @@ class Subscription:
             )
 
 
+class Tail:
+    """What was heard of an answer that another process writes, without a gap up to its end."""
+
+    def __init__(self, delta: TextDelta) -> None:
+        self.execution_id, self.attempt = delta.execution_id, delta.attempt
+        self.start = delta.offset
+        self.end = delta.offset + len(delta.text)
+        self._pieces = [delta.text]
+
+    def add(self, delta: TextDelta) -> bool:
+        """Take the next piece; False when it is none."""
+        follows = (self.execution_id, self.attempt, self.end) == (
+            delta.execution_id,
+            delta.attempt,
+            delta.offset,
+        )
+        if follows:
+            self._pieces.append(delta.text)
+            self.end += len(delta.text)
+        return follows
+
+    def continued(self, kept: str) -> str:
+        """`kept`, which begins with the answer's first word, and what follows it here."""
+        if not self.start <= len(kept) <= self.end:
+            return kept
+        return kept[: self.start] + "".join(self._pieces)
+
+
 class Feed:
     """One stream in this process: encodes once, hands to every subscription."""
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.subscriptions: list[Subscription] = []
+        self._tail: Tail | None = None
+
+    def continued(self, execution_id: UUID, attempt: int, kept: str) -> str:
+        """`kept`, the text that was stored, with what this process has heard since."""
+        tail = self._tail
+        if tail is None or (tail.execution_id, tail.attempt) != (execution_id, attempt):
+            return kept
+        return tail.continued(kept)
 
     def hear(self, message: object) -> None:
         """Hand a hint to every subscription; one whose socket just went is no reason to stop."""
@@ -236,6 +305,9 @@ class Feed:
                     subscription.restart_text(entry)
                     subscription.offer(entry.seq, frame)
         elif isinstance(message, TextDelta):
+            if runner.text_of(message.execution_id) is None:
+                if self._tail is None or not self._tail.add(message):
+                    self._tail = Tail(message)
             frame = _delta_frame(message)
             for subscription in self.open():
                 subscription.offer_delta(message, frame)
@@ -269,6 +341,7 @@ class Delivery:
             feed = self._feeds[topic] = Feed(topic)
             hub.watch(topic, feed.hear)
         feed.subscriptions.append(subscription)
+        subscription.feed = feed
 
     def detach(self, subscription: Subscription) -> None:
         subscription.close()

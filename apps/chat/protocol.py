@@ -6,21 +6,22 @@ Pure: no Django, no socket. What a request does is the router's business.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from apps.chat.limits import FRAME_MAX
-from apps.core.errors import BadFrameError, InvalidInputError, NetraError, TooLargeError
+from apps.chat.values import checked_text, kind_of
+from apps.core.errors import BadFrameError, NetraError, TooLargeError
 
 SUBPROTOCOL = "netra.v1"
 ID_MAX = 128
 DEPTH_MAX = 32
 BAD_FRAMES_MAX = 10
-TEXT_KEYS = ("text", "content", "message", "query")
 
 
 class CloseCode(IntEnum):
@@ -105,117 +106,6 @@ def parse(raw: str | bytes | None) -> Request:
         raise RefusedFrame(error, frame_id) from error
 
 
-def text_of(fields: Mapping[str, Any], limit: int) -> str:
-    """The message's text; refuses missing, blank, too long, NUL and lone surrogates by name."""
-    key = next((key for key in TEXT_KEYS if fields.get(key) is not None), None)
-    if key is None:
-        raise InvalidInputError(
-            "The message has no text.",
-            field="text",
-            fix="Send the question under 'text'.",
-        )
-    text = fields[key]
-    if not isinstance(text, str):
-        raise InvalidInputError(
-            f"The text must be a string, not {_kind(text)}.",
-            field=key,
-            fix="Send the question as a JSON string.",
-        )
-    return checked_text(text, limit, field=key)
-
-
-def checked_text(text: str, limit: int, *, field: str = "text") -> str:
-    """`text` itself when it may be stored; raises InvalidInputError or TooLargeError."""
-    if not text.strip():
-        raise InvalidInputError(
-            "The message is empty.", field=field, fix="Write a question."
-        )
-    if len(text) > limit:
-        raise TooLargeError(
-            f"The message has {len(text):,} characters; {limit:,} are allowed.",
-            field=field,
-            fix="Shorten it, or send it in parts.",
-            values={"length": len(text), "limit": limit},
-        )
-    if "\x00" in text:
-        raise InvalidInputError(
-            "The text contains a NUL character.",
-            field=field,
-            fix="Remove the NUL (U+0000).",
-        )
-    if not text.isascii() and any(
-        "\ud800" <= character <= "\udfff" for character in text
-    ):
-        raise InvalidInputError(
-            "The text contains a lone surrogate.",
-            field=field,
-            fix="Send whole characters (valid UTF-16 pairs).",
-        )
-    return text
-
-
-def uuid_of(fields: Mapping[str, Any], name: str) -> UUID:
-    """The UUID under `name`; raises InvalidInputError when it is missing or malformed."""
-    found = optional_uuid(fields, name)
-    if found is None:
-        raise InvalidInputError(
-            f"'{name}' is missing.", field=name, fix=f"Send '{name}' as a UUID."
-        )
-    return found
-
-
-def optional_uuid(fields: Mapping[str, Any], name: str) -> UUID | None:
-    value = fields.get(name)
-    if value is None:
-        return None
-    try:
-        return UUID(value if isinstance(value, str) else "")
-    except ValueError:
-        raise InvalidInputError(
-            f"'{name}' is not a UUID.", field=name, fix=f"Send '{name}' as a UUID."
-        ) from None
-
-
-def whole_number(
-    fields: Mapping[str, Any], name: str, default: int | None = None
-) -> int:
-    """A whole number ≥ 0 under `name`; raises InvalidInputError otherwise."""
-    value = fields.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidInputError(
-            f"'{name}' must be a whole number, 0 or more.",
-            field=name,
-            fix=f"Send '{name}' as 0, 1, 2, …",
-        )
-    return value
-
-
-def optional_text(fields: Mapping[str, Any], name: str, limit: int) -> str | None:
-    value = fields.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or len(value) > limit:
-        raise InvalidInputError(
-            f"'{name}' must be a string of at most {limit} characters.",
-            field=name,
-            fix=f"Shorten '{name}', or leave it out.",
-        )
-    return checked_text(value, limit, field=name) if value.strip() else None
-
-
-def optional_object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = fields.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidInputError(
-            f"'{name}' must be an object, not {_kind(value)}.",
-            field=name,
-            fix="Send {…}, or leave it out.",
-        )
-    return value
-
-
 def frame(
     kind: str,
     data: Mapping[str, object],
@@ -283,7 +173,7 @@ def _size(raw: str) -> int:
 
 def _object(raw: str) -> dict[str, Any]:
     try:
-        frame = json.loads(raw, parse_constant=_refuse_constant)
+        frame = _decode(raw)
     except BadFrameError as error:
         raise RefusedFrame(error) from error
     except (ValueError, RecursionError) as error:
@@ -295,7 +185,7 @@ def _object(raw: str) -> dict[str, Any]:
         raise RefusedFrame(BadFrameError(f"The frame {what}.")) from error
     if not isinstance(frame, dict):
         raise RefusedFrame(
-            BadFrameError(f"A frame must be an object, not {_kind(frame)}.")
+            BadFrameError(f"A frame must be an object, not {kind_of(frame)}.")
         )
     if _depth(frame) > DEPTH_MAX:
         raise RefusedFrame(
@@ -305,10 +195,18 @@ def _object(raw: str) -> dict[str, Any]:
     return frame
 
 
-def _refuse_constant(name: str) -> object:
+def _refuse_constant(name: str) -> NoReturn:
     raise BadFrameError(
         f"{name} is not a JSON number.", fix="Send finite numbers, or null."
     )
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse_constant(number[:64])
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
 
 
 def _depth(value: object) -> int:
@@ -376,21 +274,7 @@ def _fields(frame: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if not isinstance(inner, dict):
             raise BadFrameError(
-                f"'{key}' must be an object, not {_kind(inner)}.", field=key
+                f"'{key}' must be an object, not {kind_of(inner)}.", field=key
             )
         fields |= {name: value for name, value in inner.items() if value is not None}
     return fields
-
-
-def _kind(value: object) -> str:
-    if value is None:
-        return "null"
-    names = {
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "a string",
-        list: "a list",
-        dict: "an object",
-    }
-    return names.get(type(value), "that")

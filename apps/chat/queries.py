@@ -15,10 +15,10 @@ from apps.executions.states import ALIVE, ExecutionState
 THREADS = 200
 
 
-def threads_of(user_id: UUID) -> QuerySet[Thread]:
+def threads_of(user_id: UUID, *, archived: bool = False) -> QuerySet[Thread]:
     """A person's threads, newest first, with the state of the newest execution."""
     newest = Execution.objects.filter(stream_id=OuterRef("id")).order_by("-created_at")
-    rows = Thread.objects.filter(user_id=user_id, archived=False).order_by(
+    rows = Thread.objects.filter(user_id=user_id, archived=archived).order_by(
         "-updated_at"
     )
     found: QuerySet[Thread] = rows.annotate(
@@ -53,6 +53,13 @@ def history_without_waiting(thread_id: UUID) -> list[dict[str, str]]:
 def messages_of(thread_id: UUID) -> QuerySet[Message]:
     found: QuerySet[Message] = Message.objects.filter(thread_id=thread_id)
     return found.order_by("created_at")
+
+
+def reply_to(execution_id: UUID) -> Message | None:
+    """The agent's message that an execution wrote, whole or partial."""
+    rows = Message.objects.filter(execution_id=execution_id)
+    found: Message | None = rows.filter(role=Message.Role.ASSISTANT).first()
+    return found
 
 
 def someone_waits(organisation_id: UUID, thread_id: UUID) -> bool:

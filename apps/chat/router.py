@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from apps.audits import receipts
-from apps.chat import access, actions, protocol
+from apps.chat import access, actions, protocol, values
 from apps.chat.actions import Asked, Question
 from apps.chat.connections import Connection, connections
 from apps.chat.delivery import event_frame
@@ -128,9 +128,9 @@ class MessageRouter:
 
     async def subscribe(self, connection: Connection, request: Request) -> None:
         """Attach first, then replay from the log, then live."""
-        thread_id = protocol.uuid_of(request.fields, "thread_id")
-        after = protocol.whole_number(request.fields, "after", 0)
-        epoch = protocol.optional_uuid(request.fields, "epoch")
+        thread_id = values.uuid_of(request.fields, "thread_id")
+        after = values.whole_number(request.fields, "after", 0)
+        epoch = values.optional_uuid(request.fields, "epoch")
         position = await read(
             connection.principal.scope, lambda: _position(connection, thread_id)
         )
@@ -149,12 +149,12 @@ class MessageRouter:
         connection.subscribe(thread_id, after).replay(request.id, position)
 
     async def unsubscribe(self, connection: Connection, request: Request) -> None:
-        connection.unsubscribe(protocol.uuid_of(request.fields, "thread_id"))
+        connection.unsubscribe(values.uuid_of(request.fields, "thread_id"))
 
     async def ack(self, connection: Connection, request: Request) -> None:
         """The client has shown everything up to `seq`; lower is ignored, higher than sent refused."""
-        thread_id = protocol.uuid_of(request.fields, "thread_id")
-        seq = protocol.whole_number(request.fields, "seq")
+        thread_id = values.uuid_of(request.fields, "thread_id")
+        seq = values.whole_number(request.fields, "seq")
         subscription = connection.subscriptions.get(thread_id)
         if subscription is not None and seq > subscription.last:
             raise InvalidInputError(
@@ -166,7 +166,7 @@ class MessageRouter:
 
     async def cancel(self, connection: Connection, request: Request) -> None:
         """Ask an execution to stop; the terminal event tells who won."""
-        execution_id = protocol.uuid_of(request.fields, "execution_id")
+        execution_id = values.uuid_of(request.fields, "execution_id")
         principal = connection.principal
 
         def unit() -> str:
@@ -185,7 +185,7 @@ class MessageRouter:
         connection.outbox.put_anyway(frame)
 
     async def typing(self, connection: Connection, request: Request) -> None:
-        thread_id = protocol.optional_uuid(request.fields, "thread_id")
+        thread_id = values.optional_uuid(request.fields, "thread_id")
         connections.tell_others(
             connection.principal, "typing", thread_id, connection.id
         )
@@ -223,11 +223,11 @@ class MessageRouter:
 def _question(request: Request, text_max: int) -> Question:
     fields = request.fields
     return Question(
-        text=protocol.text_of(fields, text_max),
-        thread_id=protocol.optional_uuid(fields, "thread_id"),
-        agent=protocol.optional_text(fields, "agent", 64),
+        text=values.text_of(fields, text_max),
+        thread_id=values.optional_uuid(fields, "thread_id"),
+        agent=values.optional_text(fields, "agent", 64),
         client_id=request.id,
-        metadata=protocol.optional_object(fields, "metadata"),
+        metadata=values.optional_object(fields, "metadata"),
     )
 
 

@@ -48,7 +48,7 @@ class CSVParser(BaseParser):
         stream: IO[Any],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
-    ) -> list[dict[str, str]]:
+    ) -> Any:
         table = csv.DictReader(io.StringIO(_text(stream), newline=""), strict=True)
         try:
             return [_cells(row) for row in table]

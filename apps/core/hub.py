@@ -11,11 +11,26 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 log = logging.getLogger(__name__)
 
 Watcher = Callable[[object], None]
 Relay = Callable[[str, object], None]
+Message = TypeVar("Message")
+
+_crossing: dict[str, type] = {}
+
+
+def crosses(message_type: type[Message]) -> type[Message]:
+    """Mark a dataclass of plain values as a hint that other processes may be told too."""
+    _crossing[message_type.__name__] = message_type
+    return message_type
+
+
+def crossing() -> dict[str, type]:
+    """Name → class of everything that may leave the process."""
+    return dict(_crossing)
 
 
 class Hub:
@@ -30,6 +45,8 @@ class Hub:
         self._draining = False
         self._lock = threading.Lock()
         self.relay: Relay | None = None
+        self.on_first_watch: Callable[[str], None] | None = None
+        self.on_last_unwatch: Callable[[str], None] | None = None
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver on `loop` from now on. Called on its own thread."""
@@ -47,14 +64,18 @@ class Hub:
         return self._loop
 
     def watch(self, topic: str, watcher: Watcher) -> None:
-        self._watchers.setdefault(topic, []).append(watcher)
+        watchers = self._watchers.setdefault(topic, [])
+        watchers.append(watcher)
+        if len(watchers) == 1 and self.on_first_watch is not None:
+            self.on_first_watch(topic)
 
     def unwatch(self, topic: str, watcher: Watcher) -> None:
         watchers = self._watchers.get(topic, [])
         if watcher in watchers:
             watchers.remove(watcher)
-        if not watchers:
-            self._watchers.pop(topic, None)
+        if not watchers and self._watchers.pop(topic, None) is not None:
+            if self.on_last_unwatch is not None:
+                self.on_last_unwatch(topic)
 
     def topics(self) -> list[str]:
         return list(self._watchers)

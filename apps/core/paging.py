@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import DataError
-from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -25,7 +24,7 @@ class Pages(CursorPagination):
     page_size_query_param = "page_size"
 
     def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: Any = None
+        self, queryset: Any, request: Request, view: Any = None
     ) -> list[Any] | None:
         try:
             return super().paginate_queryset(queryset, request, view)
@@ -55,6 +54,6 @@ class PagesByChange(Pages):
     ordering = "-updated_at"
 
 
-def whole(results: Sequence[object]) -> Response:
+def whole(results: Iterable[object]) -> Response:
     """A short list in the form of a page."""
     return Response({"next": None, "previous": None, "results": list(results)})

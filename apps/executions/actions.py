@@ -82,10 +82,7 @@ def queue(
 def claim(
     standing: Standing, *, owner: UUID, now: datetime | None = None
 ) -> Standing | None:
-    """Take a pending execution for `owner`: new fence, new lease. None when someone was first.
-
-    What waits for a predecessor or an approval is claimed by nobody.
-    """
+    """Take a pending execution for `owner`: new fence, new lease. None when it waits or is taken."""
     if standing.waiting_for:
         return None
     now = now or timezone.now()
@@ -130,6 +127,8 @@ def claim(
         "claimed_at": now,
     }
     sql.insert(Attempt, [_of(standing) | attempt])
+    if standing.announced_attempt:  # what an earlier claim has said is void
+        sql.swap(Content, where=_of(standing), values={"partial": ""})
     return replace(claimed, state=moved.state, version=moved.version)
 
 
@@ -317,7 +316,8 @@ def forget_content(*, stream_id: UUID) -> None:
     executions = Execution.objects.filter(stream_id=stream_id)
     if executions.filter(state__in=ALIVE).exists():
         raise ConflictError(
-            "An answer is still being written here.", fix="Stop it, or wait for its end."
+            "An answer is still being written here.",
+            fix="Stop it, or wait for its end.",
         )
     Content.objects.filter(execution__in=executions.values("id")).update(
         input={}, output="", partial="", error_detail=""

@@ -56,9 +56,9 @@ class ExecutionAdmin(TenantRowsAdmin):
         "user",
         "asked",
         "took",
-        "tokens",
-        "attempts",
         "problem",
+        "attempts",
+        "tokens",
     )
     list_display_links = None
     list_filter = (
@@ -122,7 +122,7 @@ class ExecutionAdmin(TenantRowsAdmin):
         elif standing.state not in STOPPABLE:
             messages.warning(request, "It cannot be cancelled any more.")
         else:
-            stopped = _stop(request, standing, reason)
+            stopped = int(_stop(request, standing, reason))
             self._tell(request, stopped, 1 - stopped)
         return redirect(inspector)
 

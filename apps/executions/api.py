@@ -23,7 +23,6 @@ from apps.executions.events import LogEntry
 from apps.executions.models import Execution
 from apps.executions.serializers import (
     CancelledSerializer,
-    EventPageSerializer,
     EventSerializer,
     ExecutionDetailSerializer,
     ExecutionSerializer,

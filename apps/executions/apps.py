@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from apps.core import sweeps
+
 
 class ExecutionsConfig(AppConfig):
     """Runs and remembers."""
@@ -12,4 +14,12 @@ class ExecutionsConfig(AppConfig):
     label = "executions"
 
     def ready(self) -> None:
-        from apps.executions import checks, receivers  # noqa: F401, PLC0415 - connects both
+        from apps.executions import (  # noqa: PLC0415 - they need the app registry
+            checks,  # noqa: F401
+            receivers,  # noqa: F401
+            recovery,
+        )
+
+        sweeps.register(
+            "executions.recovery", recovery.sweep, every=recovery.SWEEP_SECONDS
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from apps.core.hub import crosses
 from apps.executions.states import EventType, ExecutionState
 
 
@@ -23,6 +24,7 @@ class LogEntry:
     at: datetime
 
 
+@crosses
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamAdvanced:
     """Hint: these entries were committed to a stream."""
@@ -30,6 +32,7 @@ class StreamAdvanced:
     entries: tuple[LogEntry, ...]
 
 
+@crosses
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextDelta:
     """Hint, never stored: the next piece of an answer. `offset` counts code points."""
@@ -50,6 +53,7 @@ class ExecutionQueued:
     organisation_id: UUID
 
 
+@crosses
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionCancelRequested:
     """Someone wants a claimed execution to stop."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -20,11 +20,11 @@ from apps.core.hub import hub
 from apps.core.tenancy import Scope, tenant
 from apps.executions import actions, endings, journal, queries
 from apps.executions.contexts import UserExecutionContext
-from apps.executions.errors import LeaseLostError
+from apps.executions.errors import IllegalPhaseError, LeaseLostError
 from apps.executions.events import TextDelta
 from apps.executions.journal import Draft
 from apps.executions.standing import Ending, Standing
-from apps.executions.states import EventType, ExecutionState, Phase
+from apps.executions.states import EventType, ExecutionState, Phase, allows_phase
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class LeasedExecution:
         self._pushed_at = 0.0
         self._drafts: list[Draft] = []
         self._phases: list[tuple[Phase, datetime]] = []
+        self._latest_phase = standing.phase
         self._lock = asyncio.Lock()
         self._quiet: asyncio.TimerHandle | None = None
         self._joining: asyncio.TimerHandle | None = None
@@ -72,8 +73,8 @@ class LeasedExecution:
 
     @property
     def latest_phase(self) -> Phase | None:
-        """The newest phase, written or not."""
-        return self._phases[-1][0] if self._phases else self.standing.phase
+        """The newest phase: written, buffered, or on its way to the database."""
+        return self._latest_phase
 
     def context(self) -> UserExecutionContext:
         """For whom this execution runs: tools take their tenant from here."""
@@ -90,8 +91,13 @@ class LeasedExecution:
         return await read(self.scope, lambda: queries.input_of(self.id))
 
     def phase(self, phase: Phase) -> None:
-        """Enter a phase; it is written with the next event."""
+        """Enter a phase; it is written with the next event. Raises IllegalPhaseError."""
+        if not allows_phase(self.latest_phase, phase):
+            raise IllegalPhaseError(
+                f"Phase {phase} may not follow {self.latest_phase}."
+            )
         self._phases.append((phase, timezone.now()))
+        self._latest_phase = phase
 
     def think(self, note: str, *, step: int, progress: float | None = None) -> None:
         """Announce a thought; written with the next loud event, or within 50 ms."""
@@ -181,16 +187,14 @@ class LeasedExecution:
                     entered, ending, actor=actions.RUNNER, now=now, drafts=drafts
                 )
 
-            self.standing = await self._guarded(unit)
+            await self._guarded(unit)
 
     async def hand_back(self) -> None:
         """Return the execution to pending, for another runner to go on with."""
         async with self._lock:
             self._cancel_quiet()
             standing, now = self.standing, timezone.now()
-            self.standing = await self._guarded(
-                lambda: actions.hand_back(standing, now=now)
-            )
+            await self._guarded(lambda: actions.hand_back(standing, now=now))
 
     def close(self) -> None:
         """Forget timers; nothing is pushed any more."""
@@ -230,13 +234,28 @@ class LeasedExecution:
             )
             return moved
 
-        self.standing = await self._guarded(unit)
+        await self._guarded(unit)
 
-    async def _guarded(self, unit: object) -> Standing:
+    async def _guarded(self, unit: Callable[[], Standing]) -> None:
+        """Write, and stand where the write left us; a stop waits until that is known.
+
+        A unit that was handed over commits even when nobody waits for it any more; going on
+        from the old standing would then look like a lost lease.
+        """
         if self.lost:
             raise LeaseLostError(f"execution {self.id} is another runner's now")
+        writing = asyncio.ensure_future(write(self.scope, unit))
         try:
-            return await write(self.scope, unit)  # type: ignore[arg-type]  # narrowed by callers
+            await asyncio.wait({writing})
+        except asyncio.CancelledError:
+            await asyncio.wait({writing})
+            self._stand(writing)
+            raise
+        self._stand(writing)
+
+    def _stand(self, written: asyncio.Future[Standing]) -> None:
+        try:
+            self.standing = written.result()
         except LeaseLostError:
             self.lost = True
             raise

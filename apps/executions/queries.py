@@ -44,12 +44,16 @@ def standing_of(execution_id: UUID) -> Standing | None:
     return next(iter(standings(Execution.objects.filter(id=execution_id))), None)
 
 
-def claimable(now: datetime, limit: int) -> list[Standing]:
+def claimable(
+    now: datetime, limit: int, *, only: UUID | None = None
+) -> list[Standing]:
     """Pending executions that may start, oldest first; of each stream at most one at a time."""
     busy = Execution.objects.filter(stream_id=OuterRef("stream_id"), state__in=CLAIMED)
     rows = Execution.objects.filter(
         state=ExecutionState.PENDING, waiting_for="", available_at__lte=now
     )
+    if only is not None:
+        rows = rows.filter(id=only)
     rows = rows.exclude(Exists(busy)).order_by("available_at", "created_at")[:limit]
     if connection.vendor == "postgresql":
         rows = rows.select_for_update(skip_locked=True, of=("self",))
@@ -128,6 +132,13 @@ def events_of(execution_id: UUID, seq: int = 0, limit: int = PAGE) -> list[LogEn
     """One page of what an execution wrote into its stream's log, in order."""
     rows = Event.objects.filter(execution_id=execution_id, seq__gt=seq).order_by("seq")
     return [_entry(row) for row in rows[:limit].values(*_ENTRY)]
+
+
+def end_of(execution_id: UUID) -> LogEntry | None:
+    """The one event that ended an execution; None while it is alive."""
+    rows = Event.objects.filter(execution_id=execution_id, final=True)
+    row = rows.values(*_ENTRY).first()
+    return _entry(row) if row else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,22 @@
-"""What executions hear: their own bells, to wake the runner of this process."""
+"""What executions hear: their own bells, to wake a runner, here or among the workers."""
 
 from __future__ import annotations
 
 from apps.core.events import receiver
+from apps.core.hub import hub
+from apps.executions.dispatch import dispatcher
 from apps.executions.events import ExecutionCancelRequested, ExecutionQueued
-from apps.executions.runner import runner
+from apps.executions.runner import STOPS, runner
 
 
 @receiver(ExecutionQueued)
 def wake_runner(event: ExecutionQueued) -> None:
-    runner.hint()
+    if runner.accepting:
+        runner.hint()
+    else:
+        dispatcher.send(event.execution_id)
 
 
 @receiver(ExecutionCancelRequested)
 def stop_execution(event: ExecutionCancelRequested) -> None:
-    runner.stop_soon()
+    hub.publish(STOPS, event)

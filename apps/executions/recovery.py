@@ -5,7 +5,6 @@ It reads rows only: no bell, no broker, no memory of another process is needed.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from uuid import UUID
 from django.db import close_old_connections
 from django.utils import timezone
 
+from apps.core import sweeps
 from apps.core.database import write_now
 from apps.core.errors import Explanation
 from apps.core.tenancy import system
@@ -22,9 +22,8 @@ from apps.executions.errors import IllegalTransitionError, LeaseLostError
 from apps.executions.standing import Ending, Standing
 from apps.executions.states import ExecutionState
 
-log = logging.getLogger(__name__)
-
-SWEEP_SECONDS = 2.0
+SWEEP_SECONDS = 2.0  # between two looks for what ran out
+TICK_SECONDS = 0.5
 STOP_GRACE = timedelta(seconds=15)
 QUEUE_LIMIT = timedelta(minutes=10)
 SWEEP = system("sweeper: leases, deadlines and stops that ran out")
@@ -134,9 +133,9 @@ def _end(
 
 
 class Sweeper(threading.Thread):
-    """Sweeps every two seconds in a thread of its own, so that a blocked loop delays nothing."""
+    """Runs what is due of all registered sweeps, in a thread that a blocked loop does not delay."""
 
-    def __init__(self, seconds: float = SWEEP_SECONDS) -> None:
+    def __init__(self, seconds: float = TICK_SECONDS) -> None:
         super().__init__(name="netra-sweeper", daemon=True)
         self._seconds = seconds
         self._ending = threading.Event()
@@ -144,9 +143,7 @@ class Sweeper(threading.Thread):
     def run(self) -> None:
         while not self._ending.wait(self._seconds):
             try:
-                sweep()
-            except Exception:
-                log.exception("a sweep failed", extra={"action": "sweeper.failed"})
+                sweeps.run_due()
             finally:
                 close_old_connections()
 

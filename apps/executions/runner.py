@@ -29,10 +29,12 @@ from apps.executions.states import ExecutionState, Phase
 
 log = logging.getLogger(__name__)
 
-CAPACITY = 200  # executions at once in one process
+CAPACITY = 200  # executions at once in one process, where nobody says otherwise
 POLL_SECONDS = 1.0
 BEAT_SECONDS = actions.LEASE.total_seconds() / 3
 DRAIN_SECONDS = 10.0
+GRACE_SECONDS = 30.0  # beyond its deadline, before nobody waits for an execution any more
+STOPS = "runners.stops"  # the hub topic of requests to stop
 OPENING = (
     Phase.CREATED,
     Phase.WEBSOCKET_SETUP,
@@ -48,6 +50,7 @@ class Runner:
 
     def __init__(self) -> None:
         self.boot_id = uuid.uuid4()
+        self.capacity = CAPACITY
         self.running: dict[UUID, LeasedExecution] = {}
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._stops: dict[UUID, tuple[str, str]] = {}
@@ -58,13 +61,14 @@ class Runner:
 
     @property
     def free(self) -> int:
-        return CAPACITY - len(self._tasks) if self.accepting else 0
+        return self.capacity - len(self._tasks) if self.accepting else 0
 
     async def start(self) -> None:
         """Begin to claim, beat and obey stop requests."""
         self._loop = asyncio.get_running_loop()
         self._hint = asyncio.Event()
         self.accepting = True
+        hub.watch(STOPS, self._stop_soon)
         self._loops = [
             self._loop.create_task(
                 _forever(self._claim_waiting, self._hint), name="netra-claim"
@@ -79,7 +83,10 @@ class Runner:
 
     async def stop(self, drain: float = DRAIN_SECONDS) -> None:
         """Take no more; let the running ones end, then hand back what is left."""
+        if not self._loops:
+            return
         self.accepting = False
+        hub.unwatch(STOPS, self._stop_soon)
         self._loops[0].cancel()
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=drain)
@@ -96,10 +103,26 @@ class Runner:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._hint.set)
 
-    def stop_soon(self) -> None:
-        """Someone asked a claimed execution to stop; from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: self._spawn(self._obey_stops()))
+    async def run(self, execution_id: UUID) -> bool:
+        """Claim one execution and wait until it ended here; False where it is not to be had."""
+        if execution_id not in self._tasks:
+            if self.free <= 0:
+                return False
+            claimed = await write(POLL, lambda: self._claim_named(execution_id))
+            if claimed is None:
+                return False
+            self.begin(claimed)
+        lease, task = self.running[execution_id], self._tasks[execution_id]
+        await asyncio.wait({task}, timeout=max(lease.seconds_left, 0) + GRACE_SECONDS)
+        return True
+
+    def run_from_thread(self, execution_id: UUID) -> bool:
+        """The same for a worker's thread, which waits meanwhile."""
+        if self._loop is None or self._loop.is_closed():
+            return False
+        return asyncio.run_coroutine_threadsafe(
+            self.run(execution_id), self._loop
+        ).result()
 
     def begin(
         self, claimed: Standing, given: Mapping[str, object] | None = None
@@ -162,6 +185,10 @@ class Runner:
             if claimed is not None:
                 self.begin(claimed)
 
+    def _claim_named(self, execution_id: UUID) -> Standing | None:
+        found = queries.claimable(timezone.now(), 1, only=execution_id)
+        return self._claim_one(found[0]) if found else None
+
     def _claim_one(self, standing: Standing) -> Standing | None:
         now = timezone.now()
         claimed, drafts = self.claim_here(standing, now=now)
@@ -176,6 +203,9 @@ class Runner:
             attempt=claimed.attempt,
         )
         return claimed
+
+    def _stop_soon(self, _: object) -> None:
+        self._spawn(self._obey_stops())
 
     async def _obey_stops(self) -> None:
         ids = [i for i in self._tasks if i not in self._stops]

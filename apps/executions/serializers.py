@@ -10,16 +10,18 @@ from apps.executions.events import LogEntry
 from apps.executions.models import Content, Execution, Transition
 from apps.executions.states import EventType, ExecutionState
 
+STATES = [state.value for state in ExecutionState]
+
 
 class ExecutionSerializer(serializers.ModelSerializer[Execution]):
     """One execution's structure."""
 
     thread_id = serializers.UUIDField(source="stream_id")
-    state = serializers.ChoiceField(choices=[s.value for s in ExecutionState])
+    state = serializers.ChoiceField(choices=STATES)
 
     class Meta:
         model = Execution
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
             "thread_id",
             "agent",
@@ -103,7 +105,7 @@ class CancelledSerializer(serializers.Serializer[Any]):
     """What became of a request to stop."""
 
     execution_id = serializers.UUIDField()
-    state = serializers.ChoiceField(choices=[s.value for s in ExecutionState])
+    state = serializers.ChoiceField(choices=STATES)
 
 
 def event_document(entry: LogEntry) -> dict[str, object]:

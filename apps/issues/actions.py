@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Max
 from django.db.models.functions import Greatest, Least
 
-from apps.accounts.listing import canaries
+from apps.accounts.queries import canaries
 from apps.core.errors import UnavailableError
 from apps.executions.events import ExecutionFinished
 from apps.executions.models import Execution

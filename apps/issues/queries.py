@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from apps.accounts.listing import canaries
+from apps.accounts.queries import canaries
 from apps.executions.models import Execution
 from apps.executions.states import ExecutionState
 from apps.issues.models import Evidence, Issue
@@ -38,6 +38,12 @@ def evidence_of(issue_id: UUID, limit: int) -> list[Evidence]:
     """An issue's newest executions."""
     rows = Evidence.objects.filter(issue_id=issue_id).select_related("execution")
     return list(rows.order_by("-at")[:limit])
+
+
+def issues() -> QuerySet[Issue]:
+    """All issues of the open scope, without those of organisations that exist for audits."""
+    rows: QuerySet[Issue] = Issue.objects.exclude(organisation__in=canaries())
+    return rows
 
 
 def open_issues() -> QuerySet[Issue]:

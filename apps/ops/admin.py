@@ -11,8 +11,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from apps.accounts.listing import OrganisationFilter, canaries
+from apps.accounts.listing import OrganisationFilter
 from apps.accounts.models import Organisation, User
+from apps.accounts.queries import canaries
 from apps.audits.models import Receipt
 from apps.core.admin import ReadOnlyAdmin
 from apps.core.templatetags.netra import ident, when

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.accounts.listing import canaries
+from apps.accounts.queries import canaries
 from apps.executions import queries as executions
 from apps.executions.models import Execution
 from apps.executions.states import ALIVE, WORDS, ExecutionState

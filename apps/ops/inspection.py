@@ -107,8 +107,14 @@ def fresh(execution: Execution) -> tuple[object, ...]:
     """What changes whenever the page would show something else, in two small queries."""
     events = Event.objects.filter(execution_id=execution.pk).count()
     phases = PhaseEntry.objects.filter(execution_id=execution.pk).count()
-    lease = execution.lease_expires_at
-    return (execution.version, execution.updated_at, lease, events, phases)
+    return (
+        execution.version,
+        execution.updated_at,
+        execution.lease_expires_at,
+        execution.cancel_requested_at,
+        events,
+        phases,
+    )
 
 
 def inspect(execution: Execution, now: datetime) -> Inspection:

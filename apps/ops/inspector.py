@@ -31,7 +31,7 @@ MOVES_EVERY = 10  # seconds after which an unchanged but living page is drawn ag
 def page(request: HttpRequest, object_id: str) -> TemplateResponse:
     """The whole page."""
     execution = _execution(request, object_id)
-    request.current_app = admin.site.name  # type: ignore[attr-defined]  # Django sets it so too
+    request.current_app = admin.site.name
     context = {
         **admin.site.each_context(request),
         **_context(request, execution, timezone.now()),

@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.audits.models import Receipt
+from apps.core import sweeps
 from apps.executions import actions, queries, recovery
 from apps.executions.models import Attempt, Content
 from apps.executions.states import ExecutionState
@@ -245,46 +246,47 @@ def test_sweepers_at_once_handle_each_row_once(committed, alice_principal) -> No
 
 
 @pytest.mark.live
-def test_the_sweepers_thread_sweeps_and_ends(committed, alice_principal) -> None:
+def test_the_sweepers_thread_sweeps_and_ends(
+    committed, alice_principal, monkeypatch
+) -> None:
     now = timezone.now() - timedelta(minutes=2)
     standing = factories.running(alice_principal, now=now, timeout_seconds=5)
-    sweeper = recovery.Sweeper(seconds=0.02)
     swept = threading.Event()
 
-    def told(event) -> None:
+    def sweeps_once() -> None:
+        recovery.sweep()
         swept.set()
 
-    from apps.core import events
-    from apps.executions.events import ExecutionFinished
+    monkeypatch.setattr(sweeps, "_sweeps", {})
+    sweeps.register("test", sweeps_once, every=0)
+    sweeper = recovery.Sweeper(seconds=0.02)
 
-    events.receiver(ExecutionFinished)(told)
-    try:
-        sweeper.start()
-        assert swept.wait(10), "nothing was swept"
-    finally:
-        events._receivers[ExecutionFinished].remove(told)
-        sweeper.close()
+    sweeper.start()
+    assert swept.wait(10), "nothing was swept"
+    sweeper.close()
 
     assert not sweeper.is_alive()
     assert factories.row(standing).state == "timeout"
 
 
 @pytest.mark.live
-def test_a_sweep_that_fails_is_logged_and_followed_by_another(
-    monkeypatch, caplog
-) -> None:
+def test_a_sweep_that_fails_does_not_end_the_thread(monkeypatch) -> None:
     calls, again = [], threading.Event()
 
-    def fails() -> int:
+    def fails() -> None:
         calls.append(len(calls))
         if len(calls) > 1:
             again.set()
         raise ValueError("on purpose")
 
-    monkeypatch.setattr(recovery, "sweep", fails)
+    monkeypatch.setattr(sweeps, "_sweeps", {})
+    sweeps.register("test", fails, every=0)
     sweeper = recovery.Sweeper(seconds=0.01)
-    sweeper.start()
 
+    sweeper.start()
     assert again.wait(10)
     sweeper.close()
-    assert "a sweep failed" in caplog.text
+
+
+def test_recovery_is_among_the_registered_sweeps() -> None:
+    assert sweeps.registered()["executions.recovery"] == recovery.SWEEP_SECONDS

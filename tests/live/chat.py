@@ -21,8 +21,8 @@ Frame = dict[str, Any]
 class Chat:
     """One socket of one person."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+    def __init__(self, socket: ClientConnection, person: str | None = None) -> None:
+        self.socket, self.person = socket, person
         self.frames: list[Frame] = []
         self._seen = 0  # frames that a wait has passed
 
@@ -49,7 +49,7 @@ class Chat:
             max_queue=None,
             compression=None,
         )
-        return cls(socket)
+        return cls(socket, person)
 
     async def close(self) -> None:
         await self.socket.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import django
 
 ROOT = Path(__file__).resolve().parents[2]
-CROWD = 120  # people of acme, each with limits of their own
+CROWD = 250  # people of acme, each with limits of their own
 
 
 def main() -> None:

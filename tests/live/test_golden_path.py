@@ -494,6 +494,6 @@ async def test_thirty_turns_at_once_lose_nothing(
         for one in asked:
             await chat.end_of(one["execution_id"])
             check_log(chat.events(one["thread_id"]))
-            assert chat.kinds(one["thread_id"]) == TURN
+            assert chat.kinds(one["thread_id"]) == TURN, chat.events()[-1]
 
     await asyncio.gather(*(five_turns(chat) for chat in chats))

@@ -1,0 +1,81 @@
+"""The Celery application: a broker of wake-up calls. What is to be done stands in the rows."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from uuid import UUID
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+from kombu import Connection
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from apps.core.errors import UnavailableError
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
+
+SWEEP_SECONDS = 2.0
+PATIENCE = 2  # seconds that the broker gets for one message
+EXPIRES = 600  # an execution that waited longer has timed out
+
+app = Celery("netra", broker=settings.NETRA_REDIS_URL or "memory://")
+app.set_default()
+app.conf.update(
+    include=["apps.executions.tasks"],
+    task_default_queue="netra",
+    # A message is a hint: taken is done. Recovery reads rows, so nothing is redelivered.
+    task_acks_late=False,
+    task_ignore_result=True,
+    result_backend=None,
+    worker_prefetch_multiplier=1,
+    # Redis may be away at the start, and for as long as it likes: the poll goes on.
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+    },
+    beat_schedule={
+        "sweep": {
+            "task": "executions.sweep",
+            "schedule": SWEEP_SECONDS,
+            "options": {"expires": SWEEP_SECONDS},
+        }
+    },
+    timezone="UTC",
+)
+
+
+class Publisher:
+    """Sends wake-up calls over one connection, from one thread."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+
+    def __call__(self, execution_id: UUID) -> None:
+        """Call a worker. Raises UnavailableError when the broker does not take it in time."""
+        if self._connection is None:
+            limits = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+            self._connection = app.connection_for_write(transport_options=limits)
+        try:
+            app.send_task(
+                "executions.run",
+                args=[str(execution_id)],
+                connection=self._connection,
+                expires=EXPIRES,
+                retry=False,
+                ignore_result=True,
+            )
+        except (OperationalError, RedisError, OSError) as error:
+            self._connection = None
+            raise UnavailableError(f"The broker is away: {error}.") from error
+
+
+@setup_logging.connect
+def keep_logging(**_: Any) -> None:
+    """Django has set up logging; that this is connected keeps Celery from doing it again."""

@@ -1,0 +1,177 @@
+"""Several processes of Netra on one PostgreSQL database, with or without Redis between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+
+from tests.live.installation import ROOT, SEED, START_SECONDS, STOP_SECONDS, free_port
+
+POSTGRES = os.environ.get(
+    "NETRA_TEST_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres"
+)
+REDIS = os.environ.get("NETRA_TEST_REDIS_URL", "redis://127.0.0.1:6379")
+
+
+class AbsentError(Exception):
+    """A service that these tests need is not there."""
+
+
+def _postgres(statement: str) -> None:
+    address = urlsplit(POSTGRES)._replace(scheme="postgresql", path="/postgres")
+    try:
+        with psycopg.connect(
+            address.geturl(), autocommit=True, connect_timeout=3
+        ) as database:
+            database.execute(statement)  # type: ignore[arg-type]  # made here, not given
+    except psycopg.OperationalError as error:
+        raise AbsentError(f"PostgreSQL or Redis is absent: {error}") from error
+
+
+def empty_redis() -> str:
+    """The address of a numbered database in Redis that nobody uses."""
+    base = urlsplit(REDIS)._replace(path="").geturl()
+    try:
+        for number in range(15, 0, -1):
+            url = f"{base}/{number}"
+            with redis.Redis.from_url(url, socket_connect_timeout=3) as client:
+                if client.dbsize() == 0:
+                    return url
+    except redis.ConnectionError as error:
+        raise AbsentError(f"PostgreSQL or Redis is absent: {error}") from error
+    raise AbsentError("Every numbered database of Redis is in use.")
+
+
+class Process:
+    """A server or a worker."""
+
+    def __init__(self, cluster: Cluster, *command: str) -> None:
+        self.log = cluster.folder / f"{command[0]}-{uuid.uuid4().hex[:6]}.log"
+        with self.log.open("ab") as log:
+            self.popen = subprocess.Popen(
+                [sys.executable, "manage.py", *command],
+                cwd=ROOT,
+                env=cluster.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def until_said(self, words: str) -> None:
+        give_up = time.monotonic() + START_SECONDS
+        while words not in self.said():
+            assert self.popen.poll() is None, self.said()
+            assert time.monotonic() < give_up, self.said()
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """kill -9, with everything that it started."""
+        try:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        finally:
+            self.popen.wait(STOP_SECONDS)
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.popen.terminate()
+        return self.popen.wait(STOP_SECONDS)
+
+
+class Server(Process):
+    """A server of the cluster: what a client needs to reach it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.port, self.people = free_port(), cluster.people
+        super().__init__(
+            cluster, "serve", "--server", "uvicorn", "--port", str(self.port)
+        )
+
+    def ready(self) -> Server:
+        give_up = time.monotonic() + START_SECONDS
+        while self.popen.poll() is None and time.monotonic() < give_up:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            time.sleep(0.05)
+        raise AssertionError(f"the server did not start\n{self.said()}")
+
+
+class Cluster:
+    """A database of its own, and the processes on it."""
+
+    def __init__(self, folder: Path, redis_url: str = "") -> None:
+        self.folder, self.redis_url = folder, redis_url
+        self.name = f"netra_live_{uuid.uuid4().hex[:10]}"
+        self.people: dict[str, dict[str, str]] = {}
+        self.processes: list[Process] = []
+        self._crowd, self._oidc_port = 0, free_port()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("NETRA_")}
+        kept.pop("DJANGO_SETTINGS_MODULE", None)
+        database = urlsplit(POSTGRES)._replace(path=f"/{self.name}").geturl()
+        return kept | {
+            "NETRA_VAR": str(self.folder),
+            "NETRA_DEMO": "1",  # for the scripted agents
+            "NETRA_OIDC_URL": f"http://127.0.0.1:{self._oidc_port}",
+            "NETRA_DATABASE_URL": database,
+            "NETRA_REDIS_URL": self.redis_url,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def create(self) -> None:
+        """Make the database with people in it. Raises AbsentError without PostgreSQL."""
+        _postgres(f'CREATE DATABASE "{self.name}"')
+        seed = subprocess.run(
+            [sys.executable, str(SEED)],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert seed.returncode == 0, seed.stderr
+        self.people = json.loads(seed.stdout)
+
+    def servers(self, count: int) -> list[Server]:
+        started = [Server(self) for _ in range(count)]
+        self.processes += started
+        return [server.ready() for server in started]
+
+    def worker(self, concurrency: int = 50) -> Process:
+        process = Process(self, "worker", "--concurrency", str(concurrency))
+        self.processes.append(process)
+        process.until_said("Netra runs up to")
+        return process
+
+    def someone(self) -> str:
+        """A person of acme whom no other test has used."""
+        self._crowd += 1
+        return f"p{self._crowd - 1}@acme.example"
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+        _postgres(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+
+    def said(self) -> str:
+        return "\n".join(f"{p.log.name}:\n{p.said()}" for p in self.processes)
