@@ -10,6 +10,7 @@ PYTEST := $(PY) -m pytest
 PARALLEL ?= -n logical --maxprocesses 4
 MANAGE := $(PY) manage.py
 LISTED := pyproject.toml deploy/constraints.txt deploy/install.py
+PORT ?= 8000
 TESTS ?= yes
 
 .PHONY: help
@@ -46,17 +47,16 @@ setup: .venv/.installed-dev  ## Make .venv with all that running and testing nee
 
 .PHONY: run migrate demo
 run demo: export NETRA_DEMO = 1
-run: .venv/.installed  ## Start Netra with demo data on http://127.0.0.1:8000
-	@$(MANAGE) migrate --no-input --verbosity 0
-	@$(MANAGE) demo
-	@exec $(MANAGE) serve
+run demo: export NETRA_PUBLIC_URL ?= http://127.0.0.1:$(PORT)
+run: .venv/.installed  ## Start Netra with demo data on http://127.0.0.1:8000 (or PORT)
+	@$(MANAGE) prepare
+	@exec $(MANAGE) serve --port $(PORT)
 
 migrate: .venv/.installed  ## Bring the database up to date
 	@$(MANAGE) migrate --no-input
 
 demo: .venv/.installed  ## Seed the demo and show how to sign in
-	@$(MANAGE) migrate --no-input --verbosity 0
-	@$(MANAGE) demo --show
+	@$(MANAGE) prepare
 
 # -- tests ---------------------------------------------------------------------------
 

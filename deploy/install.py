@@ -1,6 +1,6 @@
 """Installs what pyproject.toml names, at the versions of constraints.txt, into this interpreter.
 
-    python deploy/install.py [GROUP …]      # the product, and the dependency groups named
+python deploy/install.py [GROUP …]      # the product, and the dependency groups named
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import DataError
+from django.db import DataError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
 from django.views import defaults
@@ -20,7 +20,7 @@ from rest_framework.request import Request
 
 from apps.accounts import refusals
 from apps.accounts.access import Principal
-from apps.core.errors import FieldProblem, NetraError
+from apps.core.errors import FieldProblem, NetraError, UnavailableError
 
 log = logging.getLogger(__name__)
 API = "/api/"
@@ -106,6 +106,15 @@ def _of_django(error: Exception) -> NetraError | None:
             return ExplainedError(413, "The request is larger than the limit.")
         case SuspiciousOperation() | UnreadablePostError() | RecursionError():
             return ExplainedError(400, "The request cannot be read.")
+        case OperationalError():
+            log.error(
+                "the database failed an API view",
+                exc_info=error,
+                extra={"action": "api.database_failed"},
+            )
+            return UnavailableError(
+                "The database cannot answer right now.", retry_after=2
+            )
         case DataError() | UnicodeError() | OverflowError():
             return ExplainedError(
                 422, "A value cannot be stored: a character or number is out of range."

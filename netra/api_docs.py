@@ -117,7 +117,9 @@ def _sections() -> list[dict[str, Any]]:
                 "id": operation["operationId"],
                 "words": operation.get("description", ""),
                 "parameters": [
-                    p for p in operation["parameters"] if p is not ORGANISATION
+                    p
+                    for p in operation["parameters"]
+                    if p["name"] != ORGANISATION["name"]
                 ],
                 "body": _fields(_of_json(operation.get("requestBody", {})), schemas),
                 "answers": _answers(operation, schemas),

@@ -34,6 +34,7 @@ app.conf.update(
     # Redis may be away at the start, and for as long as it likes: the poll goes on.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    worker_cancel_long_running_tasks_on_connection_loss=True,  # late acks only: none here
     broker_transport_options={
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
@@ -60,8 +61,14 @@ class Publisher:
     def __call__(self, execution_id: UUID) -> None:
         """Call a worker. Raises UnavailableError when the broker does not take it in time."""
         if self._connection is None:
-            limits = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
-            self._connection = app.connection_for_write(transport_options=limits)
+            limits = {
+                "socket_timeout": PATIENCE,
+                "socket_connect_timeout": PATIENCE,
+                "max_retries": 0,
+            }
+            self._connection = app.connection_for_write(
+                transport_options=limits, connect_timeout=PATIENCE
+            )
         try:
             app.send_task(
                 "executions.run",
@@ -73,7 +80,7 @@ class Publisher:
             )
         except (OperationalError, RedisError, OSError) as error:
             self._connection = None
-            raise UnavailableError(f"The broker is away: {error}.") from error
+            raise UnavailableError(f"The broker is away: {error}") from error
 
 
 @setup_logging.connect

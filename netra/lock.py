@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from netra.env import ConfigurationError
+
 
 class AlreadyRunningError(Exception):
     """Another server holds this installation."""
@@ -16,7 +18,13 @@ class AlreadyRunningError(Exception):
 @contextmanager
 def sole_process(folder: Path) -> Iterator[None]:
     """Hold the lock while the server runs; raises AlreadyRunningError. The system frees it on kill."""
-    descriptor = os.open(folder / "netra.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(folder / "netra.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"NETRA_VAR is {str(folder)!r}, where nothing can be written ({error.strerror}); "
+            "it must be a folder that may be written."
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,7 +29,7 @@ class Runtime:
     def __init__(self) -> None:
         self.running = False
         self.stopped = False
-        self.run_agents = True
+        self.run_agents = not settings.NETRA_REDIS_URL  # else the workers do
         self.serve_people = True
         self.sole = (
             False  # one process only, so whatever is claimed at start has no runner

@@ -76,9 +76,20 @@ def serve_daphne(host: str, port: int) -> None:
             allowNullOrigin=True,
         )
         runtime.starting = asyncio.get_event_loop().create_task(runtime.start())
+        runtime.starting.add_done_callback(started)
+
+    def started(starting: asyncio.Task[None]) -> None:
+        if not starting.cancelled() and starting.exception() is not None:
+            turning.stop()  # a server without its runtime would only take questions in
 
     turning.callWhenRunning(start)
     server.run()
+    if (
+        runtime.starting
+        and runtime.starting.done()
+        and not runtime.starting.cancelled()
+    ):
+        runtime.starting.result()
 
 
 SERVERS = {"daphne": serve_daphne, "uvicorn": serve_uvicorn}

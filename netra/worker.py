@@ -45,7 +45,14 @@ def work(concurrency: int) -> int:
     runner.capacity = concurrency
     with _running():
         worker = app.Worker(
-            pool="threads", concurrency=concurrency, loglevel="WARNING", quiet=True
+            pool="threads",
+            concurrency=concurrency,
+            loglevel="WARNING",
+            quiet=True,
+            # Workers know of each other what stands in the rows.
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
         )
         worker.start()
     return worker.exitcode or 0

@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from django.db import connection
 
 from apps.accounts.access import Principal
 from apps.accounts.models import Organisation, User
@@ -72,12 +73,26 @@ def no_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker) -> Iterator[None]:
+    """On PostgreSQL, sessions that some thread left open do not keep the database from going."""
+    yield
+    if connection.vendor != "postgresql":
+        return
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
 @pytest.fixture(autouse=True)
 def no_threads_left() -> Iterator[None]:
-    """Database threads and the hub's loop end with the test that used them."""
+    """Database threads, the hub's loop and its watchers end with the test that used them."""
     yield
     database.close()
     hub.unbind()
+    hub._watchers.clear()
 
 
 @pytest.fixture

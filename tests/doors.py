@@ -41,7 +41,8 @@ def api_client(who: Principal) -> Client:
 
 
 def async_client(secret: str) -> AsyncClient:
-    return AsyncClient(headers={"Authorization": f"Bearer {secret}"})
+    # Its `headers` would be lost between WSGI's and ASGI's way of naming them.
+    return AsyncClient(authorization=f"Bearer {secret}")
 
 
 def open_thread(who: Principal, title: str = "") -> UUID:

@@ -125,10 +125,12 @@ class MeView(ScopedAPIView):
 class TokensView(ScopedAPIView):
     """One's own tokens in this organisation."""
 
+    pagination_class = Pages
+
     @extend_schema(responses=TokenSerializer(many=True), operation_id="tokens_list")
     def get(self, request: Request) -> Response:
         """Your tokens that were not revoked, the newest first."""
-        pages = Pages()
+        pages = self.pagination_class()
         rows = access.tokens_of(self.principal.user_id)
         page = pages.paginate_queryset(rows, request, self)
         return pages.get_paginated_response(TokenSerializer(page, many=True).data)

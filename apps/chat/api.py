@@ -65,6 +65,8 @@ class EventStreamRenderer(BaseRenderer):
 class ThreadsView(ScopedAPIView):
     """One's own conversations."""
 
+    pagination_class = PagesByChange
+
     @extend_schema(
         responses=ListedThreadSerializer(many=True),
         operation_id="threads_list",
@@ -72,7 +74,7 @@ class ThreadsView(ScopedAPIView):
     )
     def get(self, request: Request) -> Response:
         """Your conversations, what changed last first."""
-        pages = PagesByChange()
+        pages = self.pagination_class()
         rows = queries.threads_of(self.principal.user_id, archived=_archived(request))
         page = pages.paginate_queryset(rows, request, self)
         shown = ListedThreadSerializer(page, many=True)
@@ -136,11 +138,13 @@ class ThreadView(ScopedAPIView):
 class MessagesView(PatientAPIView):
     """What was said in a conversation; ask the next question."""
 
+    pagination_class = PagesInOrder
+
     @extend_schema(responses=MessageSerializer(many=True), operation_id="messages_list")
     def get(self, request: Request, thread_id: UUID) -> Response:
         """What was said, the oldest first."""
         thread = access.thread_for(self.principal.user_id, thread_id)
-        pages = PagesInOrder()
+        pages = self.pagination_class()
         page = pages.paginate_queryset(queries.messages_of(thread.pk), request, self)
         return pages.get_paginated_response(MessageSerializer(page, many=True).data)
 

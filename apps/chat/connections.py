@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
@@ -131,6 +132,7 @@ class Connections:
     def __init__(self) -> None:
         self._open: dict[tuple[UUID, UUID], list[Connection]] = defaultdict(list)
         self._asked: dict[tuple[UUID, UUID], deque[float]] = defaultdict(deque)
+        self._pacing = threading.Lock()  # HTTP asks from threads of its own
         self._ticking: asyncio.Task[None] | None = None
         self._validated_at = self._told_at = 0.0
         self.refusing: UnavailableError | None = None
@@ -178,18 +180,21 @@ class Connections:
         """Count a question; raises RateLimitedError beyond the person's minute."""
         if not settings.NETRA_LIMITS:
             return
-        asked, now = (
-            self._asked[principal.organisation_id, principal.user_id],
-            time.monotonic(),
-        )
+        with self._pacing:
+            self._pace(
+                self._asked[principal.organisation_id, principal.user_id],
+                limits.messages_per_minute,
+            )
+
+    def _pace(self, asked: deque[float], most: int) -> None:
+        now = time.monotonic()
         while asked and asked[0] <= now - MINUTE:
             asked.popleft()
-        if len(asked) >= limits.messages_per_minute:
-            wait = round(asked[0] + MINUTE - now, 1)
+        if len(asked) >= most:
             raise RateLimitedError(
-                f"{limits.messages_per_minute} messages a minute are allowed.",
-                retry_after=wait,
-                values={"limit": limits.messages_per_minute},
+                f"{most} messages a minute are allowed.",
+                retry_after=round(asked[0] + MINUTE - now, 1),
+                values={"limit": most},
             )
         asked.append(now)
 
@@ -228,15 +233,16 @@ class Connections:
             if now - connection.heard_at > connection.limits.idle_seconds:
                 idle.append(connection.end(1000, IdleError()))
         await asyncio.gather(*idle)
-        for key in [
-            key
-            for key, asked in self._asked.items()
-            if not asked or asked[-1] <= now - MINUTE
-        ]:
-            del self._asked[key]
+        self._forget_paces(now - MINUTE)
         if now - self._validated_at >= VALID_SECONDS:
             self._validated_at = now
             await self._end_void()
+
+    def _forget_paces(self, before: float) -> None:
+        with self._pacing:
+            for key, asked in list(self._asked.items()):
+                if not asked or asked[-1] <= before:
+                    del self._asked[key]
 
     async def _end_void(self) -> None:
         connections = self.all()

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from apps.chat import protocol
 from apps.chat.outbox import Outbox, OutboxClosedError
+from apps.chat.tail import Tail
 from apps.core.database import read
 from apps.core.hub import hub
 from apps.core.tenancy import Scope, system
@@ -253,34 +254,6 @@ class Subscription:
             )
 
 
-class Tail:
-    """What was heard of an answer that another process writes, without a gap up to its end."""
-
-    def __init__(self, delta: TextDelta) -> None:
-        self.execution_id, self.attempt = delta.execution_id, delta.attempt
-        self.start = delta.offset
-        self.end = delta.offset + len(delta.text)
-        self._pieces = [delta.text]
-
-    def add(self, delta: TextDelta) -> bool:
-        """Take the next piece; False when it is none."""
-        follows = (self.execution_id, self.attempt, self.end) == (
-            delta.execution_id,
-            delta.attempt,
-            delta.offset,
-        )
-        if follows:
-            self._pieces.append(delta.text)
-            self.end += len(delta.text)
-        return follows
-
-    def continued(self, kept: str) -> str:
-        """`kept`, which begins with the answer's first word, and what follows it here."""
-        if not self.start <= len(kept) <= self.end:
-            return kept
-        return kept[: self.start] + "".join(self._pieces)
-
-
 class Feed:
     """One stream in this process: encodes once, hands to every subscription."""
 
@@ -306,11 +279,14 @@ class Feed:
                     subscription.offer(entry.seq, frame)
         elif isinstance(message, TextDelta):
             if runner.text_of(message.execution_id) is None:
-                if self._tail is None or not self._tail.add(message):
-                    self._tail = Tail(message)
+                self._keep(message)
             frame = _delta_frame(message)
             for subscription in self.open():
                 subscription.offer_delta(message, frame)
+
+    def _keep(self, delta: TextDelta) -> None:
+        if self._tail is None or not self._tail.add(delta):
+            self._tail = Tail(delta)
 
     def open(self) -> list[Subscription]:
         return [s for s in self.subscriptions if not s.closed]

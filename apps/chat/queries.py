@@ -84,4 +84,5 @@ def threads_with_waiting() -> list[tuple[UUID, UUID]]:
     rows = Execution.objects.filter(
         state=ExecutionState.PENDING, waiting_for="predecessor"
     )
-    return list(rows.values_list("organisation_id", "stream_id").distinct())
+    # order_by() first: the model's own order would make every row distinct.
+    return list(rows.order_by().values_list("organisation_id", "stream_id").distinct())

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -125,6 +126,22 @@ def _failure(state: ExecutionState, payload: dict[str, object]) -> dict[str, obj
     }
 
 
+class EventStream(StreamingHttpResponse):
+    """A response that gives back what it holds as soon as its client goes."""
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(chunks, content_type=MEDIA_TYPE)
+        self._chunks = chunks
+        self["Cache-Control"] = "no-store"
+        self["X-Accel-Buffering"] = "no"
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        # Django's own wrappers leave the closing of the innermost to the garbage collector.
+        async with aclosing(self._chunks) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+
 class Follower:
     """One HTTP client that follows a thread: a connection like a socket, with a socket's limits."""
 
@@ -143,7 +160,7 @@ class Follower:
             end=self._end,
         )
 
-    def response(self, after: int, position: Position) -> StreamingHttpResponse:
+    def response(self, after: int, position: Position) -> EventStream:
         """The stream from `after` on; raises ResyncError where the log cannot be continued there."""
         if connections.refusing is not None:
             raise connections.refusing
@@ -154,14 +171,11 @@ class Follower:
                 f"The log reaches from {position.first_kept} to {position.last}.",
                 values={"after": after, "last_seq": position.last},
             )
-        response = StreamingHttpResponse(
-            self._chunks(after, position), content_type=MEDIA_TYPE
-        )
-        response["Cache-Control"] = "no-store"
-        response["X-Accel-Buffering"] = "no"
-        return response
+        return EventStream(self._chunks(after, position))
 
-    async def _chunks(self, after: int, position: Position) -> AsyncIterator[bytes]:
+    async def _chunks(
+        self, after: int, position: Position
+    ) -> AsyncGenerator[bytes, None]:
         connection = self._connection
         connections.add(connection)
         self._writer = asyncio.create_task(

@@ -33,6 +33,7 @@ STARTERS = (
 View = Callable[..., HttpResponse]
 Shown = dict[str, Any]
 READ_TRIES = 3
+STOPPED_BY = {"staff": "Stopped by support", "system": "Stopped by the system"}
 
 
 def _for_members(view: View) -> View:
@@ -152,6 +153,7 @@ def _answer(
         "state": execution.state if execution else "",
         "tools": about.get("tools", []),
         "error": about.get("error"),
+        "stopped": about.get("stopped"),
         "partial": bool(message and message.partial),
     }
 
@@ -178,14 +180,18 @@ def _told_by_events(thread_id: UUID) -> dict[UUID, Shown]:
             )
         elif entry.type is EventType.TOOL_COMPLETED:
             _complete(about["tools"], payload)
+        elif entry.type is EventType.AGENT_CANCELLED:
+            about["stopped"] = _stopped(payload)
         else:
-            message = payload.get("message") or payload.get("reason")
-            about["error"] = {
-                "message": message,
-                "fix": payload.get("fix"),
-                "receipt_id": payload.get("receipt_id"),
-            }
+            about["error"] = {k: payload.get(k) for k in ("message", "fix", "receipt_id")}
     return told
+
+
+def _stopped(payload: Shown) -> Shown:
+    """Who stopped an answer, in the words of the page's script; and why, unless the reader did."""
+    by = payload.get("by")
+    words = STOPPED_BY.get(str(by), "Stopped by you")
+    return {"by": by, "words": words, "why": payload.get("reason") if by in STOPPED_BY else ""}
 
 
 def _complete(tools: list[Shown], payload: dict[str, object]) -> None:

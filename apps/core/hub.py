@@ -73,9 +73,10 @@ class Hub:
         watchers = self._watchers.get(topic, [])
         if watcher in watchers:
             watchers.remove(watcher)
-        if not watchers and self._watchers.pop(topic, None) is not None:
-            if self.on_last_unwatch is not None:
-                self.on_last_unwatch(topic)
+        if watchers or self._watchers.pop(topic, None) is None:
+            return
+        if self.on_last_unwatch is not None:
+            self.on_last_unwatch(topic)
 
     def topics(self) -> list[str]:
         return list(self._watchers)

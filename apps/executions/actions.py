@@ -120,15 +120,7 @@ def claim(
             )
     except (LeaseLostError, IntegrityError):
         return None
-    attempt = {
-        "fence": claimed.fence,
-        "number": claimed.attempt,
-        "owner": owner,
-        "claimed_at": now,
-    }
-    sql.insert(Attempt, [_of(standing) | attempt])
-    if standing.announced_attempt:  # what an earlier claim has said is void
-        sql.swap(Content, where=_of(standing), values={"partial": ""})
+    _open_attempt(claimed, owner=owner, now=now)
     return replace(claimed, state=moved.state, version=moved.version)
 
 
@@ -326,6 +318,19 @@ def forget_content(*, stream_id: UUID) -> None:
     for event in events.iterator(chunk_size=500):
         kept = redaction.without_words(event.payload)
         Event.objects.filter(pk=event.pk).update(payload=kept)
+
+
+def _open_attempt(claimed: Standing, *, owner: UUID, now: datetime) -> None:
+    """Note a claim; the text that an earlier one left is void."""
+    attempt = {
+        "fence": claimed.fence,
+        "number": claimed.attempt,
+        "owner": owner,
+        "claimed_at": now,
+    }
+    sql.insert(Attempt, [_of(claimed) | attempt])
+    if claimed.fence > 1:
+        sql.swap(Content, where=_of(claimed), values={"partial": ""})
 
 
 def close_attempt(standing: Standing, *, outcome: str, now: datetime) -> None:

@@ -23,6 +23,7 @@ from apps.executions.events import LogEntry
 from apps.executions.models import Execution
 from apps.executions.serializers import (
     CancelledSerializer,
+    EventPageSerializer,
     EventSerializer,
     ExecutionDetailSerializer,
     ExecutionSerializer,
@@ -42,6 +43,8 @@ TRIES = 3  # a runner may move an execution between our look and our write
 class ExecutionsView(ScopedAPIView):
     """One's own executions."""
 
+    pagination_class = Pages
+
     @extend_schema(
         responses=ExecutionSerializer(many=True),
         operation_id="executions_list",
@@ -53,7 +56,7 @@ class ExecutionsView(ScopedAPIView):
     )
     def get(self, request: Request) -> Response:
         """Your executions, the newest first, without what was said."""
-        pages = Pages()
+        pages = self.pagination_class()
         rows = _filtered(access.executions_of(self.principal.user_id), request)
         page = pages.paginate_queryset(rows, request, self)
         return pages.get_paginated_response(ExecutionSerializer(page, many=True).data)
@@ -73,7 +76,9 @@ class ExecutionEventsView(ScopedAPIView):
     """What one execution wrote into its thread's log."""
 
     @extend_schema(
-        responses=EventSerializer(many=True), operation_id="execution_events"
+        responses=EventPageSerializer,
+        operation_id="execution_events",
+        parameters=[AFTER],
     )
     def get(self, request: Request, execution_id: UUID) -> Response:
         """The events of one of your executions, in order."""

@@ -68,7 +68,7 @@ class Dispatcher:
         self.away = bool(trouble)
         log.warning(
             "%s",
-            f"{trouble} Workers find executions by polling."
+            f"{trouble}; workers find executions by polling."
             if trouble
             else "The broker is back.",
             extra={"action": "dispatch.away" if trouble else "dispatch.back"},

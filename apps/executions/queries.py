@@ -44,9 +44,7 @@ def standing_of(execution_id: UUID) -> Standing | None:
     return next(iter(standings(Execution.objects.filter(id=execution_id))), None)
 
 
-def claimable(
-    now: datetime, limit: int, *, only: UUID | None = None
-) -> list[Standing]:
+def claimable(now: datetime, limit: int, *, only: UUID | None = None) -> list[Standing]:
     """Pending executions that may start, oldest first; of each stream at most one at a time."""
     busy = Execution.objects.filter(stream_id=OuterRef("stream_id"), state__in=CLAIMED)
     rows = Execution.objects.filter(

@@ -33,7 +33,9 @@ CAPACITY = 200  # executions at once in one process, where nobody says otherwise
 POLL_SECONDS = 1.0
 BEAT_SECONDS = actions.LEASE.total_seconds() / 3
 DRAIN_SECONDS = 10.0
-GRACE_SECONDS = 30.0  # beyond its deadline, before nobody waits for an execution any more
+GRACE_SECONDS = (
+    30.0  # beyond its deadline, before nobody waits for an execution any more
+)
 STOPS = "runners.stops"  # the hub topic of requests to stop
 OPENING = (
     Phase.CREATED,

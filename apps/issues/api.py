@@ -89,6 +89,8 @@ class StaffAPIView(ScopedAPIView):
 class IssuesView(StaffAPIView):
     """All issues."""
 
+    pagination_class = PagesByNumber
+
     @extend_schema(
         responses=IssueSerializer(many=True),
         parameters=[OpenApiParameter("status", enum=Issue.Status.values)],
@@ -96,7 +98,7 @@ class IssuesView(StaffAPIView):
     )
     def get(self, request: Request) -> Response:
         """Issues of all organisations, the newest first."""
-        pages = PagesByNumber()
+        pages = self.pagination_class()
         with self.everywhere:
             rows = queries.issues().select_related("organisation")
             if asked := request.query_params.get("status"):

@@ -10,7 +10,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import DataError
+from django.db import DataError, OperationalError
 from django.http import (
     Http404,
     HttpRequest,
@@ -49,6 +49,7 @@ ERRORS: dict[str, Exception] = {
     "big": RequestDataTooBig(),
     "odd": SuspiciousOperation("secret detail"),
     "deep": RecursionError(),
+    "away": OperationalError("secret detail"),
     "data": DataError("integer out of range"),
     "surrogate": UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
     "overflow": OverflowError(),

@@ -158,3 +158,19 @@ def test_a_loop_that_is_closed_is_no_error() -> None:
 
 async def _bind(hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
     hub.bind(loop)
+
+
+async def test_the_first_watcher_and_the_last_are_told_of(hub: Hub) -> None:
+    told: list[str] = []
+    hub.on_first_watch = lambda topic: told.append(f"+{topic}")
+    hub.on_last_unwatch = lambda topic: told.append(f"-{topic}")
+    one, two = [], []
+
+    hub.watch("a", one.append)
+    hub.watch("a", two.append)
+    hub.unwatch("a", one.append)
+    hub.unwatch("b", one.append)
+    hub.unwatch("a", two.append)
+    hub.unwatch("a", two.append)
+
+    assert told == ["+a", "-a"]

@@ -181,7 +181,7 @@ def test_no_order_of_acts_breaks_an_invariant() -> None:
     run_state_machine_as_test(
         Executions,
         settings=settings(
-            max_examples=30,
+            max_examples=15,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

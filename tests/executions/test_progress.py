@@ -142,3 +142,24 @@ def test_a_stop_is_asked_for_once_and_keeps_its_first_reason(alice_principal) ->
 
     with alice_principal.scope:
         assert queries.stop_requests([standing.id]) == {standing.id: ("user", "first")}
+
+
+@pytest.mark.regression
+def test_a_later_claim_forgets_the_text_that_an_earlier_one_kept(
+    alice_principal,
+) -> None:
+    standing, now = factories.running(alice_principal), timezone.now()
+    factories.unit(
+        standing,
+        lambda: actions.checkpoint(standing, text="half", first_token_at=now, now=now),
+    )
+
+    pending = factories.unit(
+        standing, lambda: actions.lose_lease(standing, now=now, reason="test")
+    )
+    with TESTS:
+        kept = queries.partial_of(standing.id)
+    factories.claim(pending)
+
+    with TESTS:
+        assert (kept, queries.partial_of(standing.id)) == ("half", "")

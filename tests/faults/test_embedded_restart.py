@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,3 +179,17 @@ async def test_the_lock_of_a_killed_server_is_free_again(victim: Installation):
     chat = await Chat.open(victim, victim.someone())
     assert (await chat.receive())["type"] == "connection_established"
     await chat.close()
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_a_server_that_cannot_begin_its_work_does_not_stay(
+    tmp_path: Path, kind: str
+):
+    """Without tables there is nothing to recover and nothing to run: it must not serve."""
+    empty = Installation(tmp_path, server=kind)
+
+    done = await asyncio.to_thread(empty.second_server)
+
+    assert done.returncode != 0
+    assert "no such table" in done.stderr

@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = Path(__file__).with_name("seed.py")
-START_SECONDS = 40
-STOP_SECONDS = 20
+START_SECONDS = 90
+STOP_SECONDS = 60
 # What "nothing written" means (DECISIONS 20): a refusal leaves no row in any of these.
 CONTENT = (
     "chat_thread", "chat_message", "chat_idempotencykey", "executions_execution",

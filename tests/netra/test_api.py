@@ -38,6 +38,7 @@ def known(alice, acme) -> Client:
         ("big", 413, "too_large", True),
         ("odd", 400, "malformed", False),
         ("deep", 400, "malformed", False),
+        ("away", 503, "unavailable", True),
         ("data", 422, "invalid", True),
         ("surrogate", 422, "invalid", True),
         ("overflow", 422, "invalid", True),
@@ -73,7 +74,8 @@ def test_every_error_of_the_table_is_tried():
 
 
 @pytest.mark.parametrize(
-    ("which", "seconds"), [("limited", "7"), ("throttled", "12"), ("unavailable", "1")]
+    ("which", "seconds"),
+    [("limited", "7"), ("throttled", "12"), ("unavailable", "1"), ("away", "2")],
 )
 def test_what_passes_says_when(known, which, seconds):
     assert known.get(f"/api/v1/failing/{which}/")["Retry-After"] == seconds

@@ -8,7 +8,7 @@ from apps.ops.demo import passwords
 from apps.ops.demo.cast import COMPANIES, PEOPLE, Person
 from apps.ops.demo.seed import Made
 
-HINT = "Logins: python manage.py demo --show"
+HINT = "To see the logins again: make demo"
 UNKNOWN = "(not made by the demo)"
 
 

@@ -20,4 +20,6 @@ class Command(BaseCommand):
         from netra.celery import app  # noqa: PLC0415 - Celery is loaded only here
 
         # The plain scheduler: there is nothing to remember between two starts.
-        app.Beat(scheduler="celery.beat:Scheduler", quiet=True, loglevel="WARNING").run()
+        app.Beat(
+            scheduler="celery.beat:Scheduler", quiet=True, loglevel="WARNING"
+        ).run()

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,9 +34,12 @@ class Command(BaseCommand):
         host, port = options["host"], options["port"]
         if _listens(host, port):
             raise CommandError(
-                f"Something already listens on {host}:{port}. Choose another --port."
+                f"Something already listens on {host}:{port}; perhaps Netra is running already. "
+                "For another port: make run PORT=8001, or serve --port with NETRA_PUBLIC_URL to match."
             )
         settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+        # Whitenoise's files are small; Django warns of each kind of them under uvicorn.
+        warnings.filterwarnings("ignore", "StreamingHttpResponse must consume")
         runtime.run_agents = not settings.NETRA_REDIS_URL
         runtime.sole = settings.SQLITE
         try:

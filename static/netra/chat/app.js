@@ -16,7 +16,7 @@ class Chat {
   constructor() {
     this.thread = events.newThread({ id: page.thread || null, epoch: page.epoch || null, seq: Number(page.seq) });
     for (const entry of view.readPage()) events.addEntry(this.thread, entry);
-    this.memory = new store.Memory(page.organisation);
+    this.memory = new store.Memory(page.organisation, page.person);
     this.pending = new Map();
     this.dirty = new Set();
     this.inStep = false;
@@ -125,7 +125,7 @@ class Chat {
     this.drawFrame = requestAnimationFrame(() => this.draw());
   }
 
-  /** For what depends on neighbours: queued answers, the retry button of the last one. */
+  /** For what depends on neighbours: queued answers, the last one's button to ask again. */
   changeAll() {
     for (const entry of this.thread.entries) this.change(entry);
   }
@@ -196,11 +196,12 @@ class Chat {
     }
   }
 
-  retry(reply, button) {
-    const id = reply.executionId;
-    const frame = { type: "retry", execution_id: id, thread_id: this.thread.id, data: { execution_id: id } };
-    button.disabled = this.request("retry", frame, reply);
-    if (button.disabled) document.getElementById("text").focus();
+  /** Asks the same question again, of the same agent, as a message of its own. */
+  askAgain(reply) {
+    const before = this.thread.entries.slice(0, this.thread.entries.indexOf(reply));
+    const question = before.findLast((entry) => entry.kind === "question");
+    if (question) this.ask({ text: question.text, agent: reply.agent ?? this.composer.agent() });
+    document.getElementById("text").focus();
   }
 
   decide(reply, { act, call }) {
@@ -262,7 +263,7 @@ class Chat {
     if (act === "starter") this.ask({ text: button.textContent.trim(), agent: this.composer.agent() });
     if (act === "copy-answer") copyText(entry.draft.text, button);
     if (act === "copy-code") copyText(button.closest(".code").querySelector("pre").textContent, button);
-    if (act === "retry") this.retry(entry, button);
+    if (act === "again") this.askAgain(entry);
     if (act === "take-back") this.takeBack(entry);
     if (act === "approve" || act === "refuse") this.decide(entry, button.dataset);
   }

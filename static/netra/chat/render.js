@@ -221,7 +221,7 @@ function remember(entry, element) {
     element, entry, who: find(".turn-who"), state: find(".turn-state"), clock: find(".turn-clock"),
     work: find(".work"), title: find(".work-title"), list: find(".steps"), note: find(".turn-note"),
     problem: find(".problem"), time: find("time"), body: find(".bubble, .prose"), steps: [],
-    copy: find('[data-act="copy-answer"]'), retry: find('[data-act="retry"]'), back: find('[data-act="take-back"]'),
+    copy: find('[data-act="copy-answer"]'), again: find('[data-act="again"]'), back: find('[data-act="take-back"]'),
   };
   if (entry.kind === "reply") {
     view.prose = new Prose(view.body);
@@ -277,6 +277,11 @@ function titleOf(agent) {
   return option?.textContent || agent;
 }
 
+function nameOf(title) {
+  const options = [...document.querySelectorAll("#agent-titles option")];
+  return options.find((option) => option.textContent === title)?.value || null;
+}
+
 function showBody(view, reply, done) {
   const { text } = reply.draft;
   if (view.shown === text && view.shownDone === done) return;
@@ -291,8 +296,7 @@ function showEnd(view, reply, done, thread) {
   showProblem(view, reply.problem);
   view.copy.hidden = !done || !reply.draft.text;
   const last = thread.entries.at(-1) === reply;
-  view.retry.hidden = !(done && last && reply.state !== "completed" && reply.executionId);
-  view.retry.disabled = false;
+  view.again.hidden = !(done && last && reply.state !== "completed");
   if (done) setText(view.clock, "");
 }
 
@@ -349,11 +353,13 @@ function readQuestion(element) {
 }
 
 function readReply(element) {
-  const { message, execution, state, partial } = element.dataset;
+  const { message, execution, state, partial, by, why } = element.dataset;
   const text = element.querySelector("template.source")?.content.textContent || "";
   const alive = !TERMINAL.has(state);
   const entry = newReply({ executionId: execution || null, messageId: message, state: state || "completed", text });
   entry.partial = partial !== undefined;
+  entry.agent = nameOf(element.querySelector(".turn-who").textContent);
+  Object.assign(entry, { by: by || null, reason: why || "" });
   entry.problem = readProblem(element.querySelector(".problem"));
   entry.steps = [...element.querySelectorAll(".step-tool")].map(readStep);
   const view = remember(entry, element);

@@ -32,10 +32,10 @@ export function newId() {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** Drafts and outbox of one organisation, kept for this tab. */
+/** Drafts and outbox of one person in one organisation, kept for this tab: whoever signs in next has others. */
 export class Memory {
-  constructor(organisation) {
-    this.prefix = `netra.${organisation}.`;
+  constructor(organisation, person) {
+    this.prefix = `netra.${organisation}.${person}.`;
     this.outbox = read(`${this.prefix}outbox`, []);
   }
 
