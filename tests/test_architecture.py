@@ -280,7 +280,15 @@ def test_raw_sql_stands_in_two_modules_only() -> None:
     assert wrong == []
 
 
-WRITERS = {"actions", "receipts", "endings", "journal", "receivers", "trail"}
+WRITERS = {
+    "actions",
+    "receipts",
+    "endings",
+    "journal",
+    "receivers",
+    "retention",
+    "trail",
+}
 ORM_WRITES = {
     "create", "update", "delete", "save", "get_or_create", "update_or_create", "bulk_create",
     "bulk_update",

@@ -19,9 +19,14 @@ from apps.chat import access, queries
 from apps.chat.limits import WAITING_PER_THREAD
 from apps.chat.models import IdempotencyKey, Message, Thread
 from apps.core import sql
-from apps.core.errors import ConflictError, IdempotencyConflictError, NotAllowedError
+from apps.core.errors import (
+    ConflictError,
+    IdempotencyConflictError,
+    NotAllowedError,
+    NotFoundError,
+)
 from apps.executions import actions as executions
-from apps.executions import journal
+from apps.executions import journal, retention
 from apps.executions import queries as execution_queries
 from apps.executions.events import ExecutionFinished, LogEntry
 from apps.executions.journal import Draft
@@ -200,7 +205,7 @@ def delete_thread(*, thread: Thread) -> None:
     """
     rows = Thread.objects.filter(pk=thread.pk)
     list(rows.select_for_update().values_list("pk"))  # a question asked meanwhile waits
-    executions.forget_content(stream_id=thread.pk)
+    retention.forget_content(stream_id=thread.pk)
     rows.delete()
 
 
@@ -261,7 +266,8 @@ def _thread(
         "title": title or _title(question.text),
     }
     where = {"id": thread_id, "organisation_id": organisation_id}
-    sql.swap(Thread, where=where, values=values)
+    if not sql.swap(Thread, where=where, values=values):
+        raise NotFoundError("There is no such thread.", field="thread_id")
     alive = queries.alive_count(organisation_id, thread_id)
     if alive > WAITING_PER_THREAD:
         raise ThreadBusyError(

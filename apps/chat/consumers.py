@@ -91,6 +91,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 elif self.connection is not None:
                     self.connection.heard_at = time.monotonic()
                     await router.route(self.connection, message.get("text"))
+                    if self.connection.outbox.overfull:
+                        await self._end(CloseCode.SLOW, SlowError())
         finally:
             self._leave()
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from apps.chat.limits import QUEUE_BYTES, QUEUE_FRAMES, SEND_SECONDS
 
+ANSWERS_MAX = 16 * QUEUE_FRAMES
 Send = Callable[[str], Awaitable[None]]
 
 
@@ -52,6 +53,11 @@ class Outbox:
         self._frames.append(frame)
         self._characters += len(frame)
         self._filled.set()
+
+    @property
+    def overfull(self) -> bool:
+        """So many answers wait that the client can only be asking without reading."""
+        return len(self._frames) > ANSWERS_MAX
 
     async def room(self) -> None:
         """Wait until the queue takes frames again."""

@@ -27,6 +27,7 @@ from apps.core.errors import (
 from apps.executions import access as execution_access
 from apps.executions import endings
 from apps.executions import queries as execution_queries
+from apps.executions.errors import LeaseLostError
 from apps.executions.runner import runner
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,10 @@ class MessageRouter:
                 actor=principal.actor, standing=standing, reason="Stopped by you."
             ).value
 
-        state = await write(principal.scope, unit)
+        try:
+            state = await write(principal.scope, unit)
+        except LeaseLostError:  # it moved while we looked: look again
+            state = await write(principal.scope, unit)
         frame = protocol.frame(
             "cancel_accepted",
             {"state": state},

@@ -183,7 +183,9 @@ def _told_by_events(thread_id: UUID) -> dict[UUID, Shown]:
         elif entry.type is EventType.AGENT_CANCELLED:
             about["stopped"] = _stopped(payload)
         else:
-            about["error"] = {k: payload.get(k) for k in ("message", "fix", "receipt_id")}
+            about["error"] = {
+                k: payload.get(k) for k in ("message", "fix", "receipt_id")
+            }
     return told
 
 
@@ -191,7 +193,11 @@ def _stopped(payload: Shown) -> Shown:
     """Who stopped an answer, in the words of the page's script; and why, unless the reader did."""
     by = payload.get("by")
     words = STOPPED_BY.get(str(by), "Stopped by you")
-    return {"by": by, "words": words, "why": payload.get("reason") if by in STOPPED_BY else ""}
+    return {
+        "by": by,
+        "words": words,
+        "why": payload.get("reason") if by in STOPPED_BY else "",
+    }
 
 
 def _complete(tools: list[Shown], payload: dict[str, object]) -> None:

@@ -217,7 +217,8 @@ def is_transient(error: DatabaseError) -> bool:
     cause = error.__cause__
     state = getattr(cause, "sqlstate", None)
     if state is not None:
-        return state in {"40P01", "40001", "55P03"}
+        # 23505: two units wrote the same key at once; run again, the later one finds it.
+        return state in {"40P01", "40001", "55P03", "23505"}
     name = getattr(cause, "sqlite_errorname", "")
     return name in {"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
 

@@ -15,9 +15,7 @@ from django.utils import timezone
 
 from apps.core import sql
 from apps.core.actors import Actor
-from apps.core.errors import ConflictError
 from apps.core.events import publish
-from apps.executions import redaction
 from apps.executions.errors import (
     IllegalPhaseError,
     IllegalTransitionError,
@@ -28,7 +26,6 @@ from apps.executions.journal import Draft
 from apps.executions.models import (
     Attempt,
     Content,
-    Event,
     Execution,
     PhaseEntry,
     Transition,
@@ -136,7 +133,7 @@ def start_event(before: Standing, claimed: Standing) -> list[Draft]:
     if claimed.attempt > before.announced_attempt:
         payload = {
             "attempt": claimed.attempt,
-            "reason": "the previous attempt was lost",
+            "reason": "the work begins again",
         }
         return [Draft(type=EventType.ATTEMPT_STARTED, payload=payload)]
     return []
@@ -286,38 +283,23 @@ def lose_lease(standing: Standing, *, now: datetime, reason: str) -> Standing:
 
 
 def hand_back(standing: Standing, *, now: datetime) -> Standing:
-    """Return a claimed execution to pending at shutdown: same attempt, someone else goes on."""
+    """Return a claimed execution to pending at shutdown, for someone else to go on.
+
+    The next claim streams from the beginning, so it is an attempt of its own, and one that
+    costs nothing: the limit rises with it.
+    """
     close_attempt(standing, outcome="handed back", now=now)
+    attempt, limit = standing.attempt + 1, standing.max_attempts + 1
     moved = move(
         standing,
         S.PENDING,
         actor=RUNNER,
         now=now,
         reason="handed back",
-        values={"available_at": now},
+        values={"available_at": now, "attempt": attempt, "max_attempts": limit},
     )
     publish(ExecutionQueued(**_of(standing)))
-    return moved
-
-
-def forget_content(*, stream_id: UUID) -> None:
-    """Remove what was said in a stream, in all its executions and events; what happened stays.
-
-    Raises ConflictError while something in it is alive, since that would write again.
-    """
-    executions = Execution.objects.filter(stream_id=stream_id)
-    if executions.filter(state__in=ALIVE).exists():
-        raise ConflictError(
-            "An answer is still being written here.",
-            fix="Stop it, or wait for its end.",
-        )
-    Content.objects.filter(execution__in=executions.values("id")).update(
-        input={}, output="", partial="", error_detail=""
-    )
-    events = Event.objects.filter(stream_id=stream_id).only("payload")
-    for event in events.iterator(chunk_size=500):
-        kept = redaction.without_words(event.payload)
-        Event.objects.filter(pk=event.pk).update(payload=kept)
+    return replace(moved, attempt=attempt, max_attempts=limit)
 
 
 def _open_attempt(claimed: Standing, *, owner: UUID, now: datetime) -> None:

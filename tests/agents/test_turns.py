@@ -314,7 +314,7 @@ async def test_a_runner_that_leaves_hands_back_what_it_had(
     await at_work.stop(drain=0.01)
 
     row = await read(TESTS, lambda: Execution.objects.get(id=asked.execution_id))
-    assert (row.state, row.attempt, row.lease_token) == ("pending", 1, None)
+    assert (row.state, row.attempt, row.lease_token) == ("pending", 2, None)
     assert (await events_of(asked))[-1].final is False
 
 

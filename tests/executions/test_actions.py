@@ -193,7 +193,7 @@ def test_the_first_claim_announces_a_start_a_lost_one_an_attempt(
     ]
 
 
-def test_a_handed_back_execution_goes_on_in_the_same_attempt_unannounced(
+def test_a_handed_back_execution_goes_on_in_a_new_attempt_that_costs_nothing(
     alice_principal,
 ) -> None:
     claimed = factories.claimed(alice_principal)
@@ -201,9 +201,14 @@ def test_a_handed_back_execution_goes_on_in_the_same_attempt_unannounced(
 
     again = factories.claim(factories.present(claimed))
 
-    assert (again.fence, again.attempt) == (2, 1)
+    assert (again.fence, again.attempt) == (2, 2)
+    assert again.max_attempts == claimed.max_attempts + 1
     with alice_principal.scope:
-        assert len(queries.events_after(claimed.stream_id, 0)) == 1
+        events = queries.events_after(claimed.stream_id, 0)
+    assert [event.type for event in events] == [
+        EventType.AGENT_STARTED,
+        EventType.ATTEMPT_STARTED,
+    ]
     assert violations() == []
 
 

@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from celery import current_app
+from django.db import connection
 
 from apps.core import database
 from apps.core.hub import hub
@@ -15,6 +16,18 @@ from apps.executions.runner import Runner
 from apps.executions.runners import Outcome
 from apps.executions.states import ExecutionState
 from tests import factories
+
+
+async def beside(work, *given, **named):
+    """Run `work` in a thread, and leave no connection of that thread behind."""
+
+    def run():
+        try:
+            return work(*given, **named)
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(run)
 
 
 async def says_hello(lease) -> Outcome:
@@ -45,15 +58,13 @@ def test_the_tasks_have_the_names_that_servers_send_to() -> None:
 async def test_the_same_message_ten_times_runs_once_and_each_waits_for_the_end(
     committed, runner: Runner, alice_principal
 ) -> None:
-    standing = await asyncio.to_thread(
-        factories.execution, alice_principal, runner="tests.hello"
-    )
+    standing = await beside(factories.execution, alice_principal, runner="tests.hello")
 
     answers = await asyncio.gather(
         *(asyncio.to_thread(tasks.run, str(standing.id)) for _ in range(5))
     )
 
-    present = await asyncio.to_thread(factories.present, standing)
+    present = await beside(factories.present, standing)
     assert present.state is ExecutionState.COMPLETED
     assert (present.fence, present.attempt) == (1, 1)
     assert any(answers)
@@ -63,14 +74,12 @@ async def test_the_same_message_ten_times_runs_once_and_each_waits_for_the_end(
 async def test_an_unknown_id_and_a_full_process_are_no_errors(
     committed, runner: Runner, alice_principal
 ) -> None:
-    standing = await asyncio.to_thread(
-        factories.execution, alice_principal, runner="tests.hello"
-    )
+    standing = await beside(factories.execution, alice_principal, runner="tests.hello")
     runner.capacity = 0
 
     assert await asyncio.to_thread(tasks.run, str(uuid.uuid4())) is False
     assert await asyncio.to_thread(tasks.run, str(standing.id)) is False
-    present = await asyncio.to_thread(factories.present, standing)
+    present = await beside(factories.present, standing)
     assert present.state is ExecutionState.PENDING
 
 

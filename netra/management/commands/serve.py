@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from netra.lock import AlreadyRunningError, sole_process
 from netra.runtime import runtime
@@ -37,6 +39,7 @@ class Command(BaseCommand):
                 f"Something already listens on {host}:{port}; perhaps Netra is running already. "
                 "For another port: make run PORT=8001, or serve --port with NETRA_PUBLIC_URL to match."
             )
+        _require_migrations()
         settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
         # Whitenoise's files are small; Django warns of each kind of them under uvicorn.
         warnings.filterwarnings("ignore", "StreamingHttpResponse must consume")
@@ -54,6 +57,15 @@ class Command(BaseCommand):
                 SERVERS[options["server"]](host, port)
         except AlreadyRunningError as error:
             raise CommandError(str(error)) from error
+
+
+def _require_migrations() -> None:
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise CommandError(
+            "The database is not up to date. Run: python manage.py migrate"
+        )
+    connection.close()
 
 
 @contextlib.contextmanager
