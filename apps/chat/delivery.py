@@ -27,6 +27,7 @@ from apps.executions.standing import Standing
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+HINT_SECONDS = 0.05
 POLL = system("delivery: the newest numbers of watched streams")
 
 
@@ -348,6 +349,9 @@ class Delivery:
         if not watched:
             return
         newest = await read(POLL, lambda: queries.last_numbers(watched))
+        await asyncio.sleep(
+            HINT_SECONDS
+        )  # what was committed just now is still on its way
         for subscription in self.subscriptions():
             if subscription.closed:
                 continue

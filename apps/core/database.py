@@ -64,7 +64,12 @@ def _committing(work: Callable[[], Result]) -> Result:
 
 async def write(scope: Scope, work: Callable[[], Result]) -> Result:
     """Run `work` as one unit of writing and return its result once it is committed."""
-    return await _pools().write(scope, work)
+    return await submit(scope, work)
+
+
+def submit(scope: Scope, work: Callable[[], Result]) -> asyncio.Future[Result]:
+    """Hand over a unit of writing at once; it runs whether or not somebody waits for it."""
+    return _pools().write(scope, work)
 
 
 async def read(scope: Scope, work: Callable[[], Result]) -> Result:
@@ -108,15 +113,12 @@ class _Writer(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="netra-writer", daemon=True)
-        self._waiting: queue.Queue[_Unit | None] = queue.Queue(QUEUE_LIMIT)
+        self._waiting: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
 
     def post(self, unit: _Unit) -> None:
-        try:
-            self._waiting.put_nowait(unit)
-        except queue.Full:
-            raise UnavailableError(
-                "Too many writes are waiting.", retry_after=2
-            ) from None
+        if self._waiting.qsize() >= QUEUE_LIMIT:
+            raise UnavailableError("Too many writes are waiting.", retry_after=2)
+        self._waiting.put(unit)
 
     def close(self) -> None:
         self._waiting.put(None)
@@ -236,10 +238,10 @@ class _Pools:
         else:
             self._writers = ThreadPoolExecutor(WRITERS, "netra-writer")
 
-    async def write(self, scope: Scope, work: Callable[[], Result]) -> Result:
+    def write(self, scope: Scope, work: Callable[[], Result]) -> asyncio.Future[Result]:
         loop = asyncio.get_running_loop()
         if self._writers is not None:
-            return await loop.run_in_executor(self._writers, _writing, scope, work)
+            return loop.run_in_executor(self._writers, _writing, scope, work)
         future: asyncio.Future[Result] = loop.create_future()
 
         def settle(result: Any, error: BaseException | None) -> None:
@@ -247,7 +249,7 @@ class _Pools:
 
         assert self._writer is not None
         self._writer.post(_Unit(scope, work, settle))
-        return await future
+        return future
 
     def close(self) -> None:
         if self._writer is not None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from apps.core.database import read, write
+from apps.core.database import read, submit, write
 from apps.core.errors import NetraError
 from apps.core.hub import hub
 from apps.core.tenancy import Scope, tenant
@@ -244,14 +244,16 @@ class LeasedExecution:
         """
         if self.lost:
             raise LeaseLostError(f"execution {self.id} is another runner's now")
-        writing = asyncio.ensure_future(write(self.scope, unit))
+        writing = submit(self.scope, unit)
         try:
-            await asyncio.wait({writing})
+            self.standing = await asyncio.shield(writing)
         except asyncio.CancelledError:
             await asyncio.wait({writing})
             self._stand(writing)
             raise
-        self._stand(writing)
+        except LeaseLostError:
+            self.lost = True
+            raise
 
     def _stand(self, written: asyncio.Future[Standing]) -> None:
         try:

@@ -126,9 +126,9 @@ async def test_a_golden_turn_takes_four_writes_at_most(
     units: list[str] = []
     write_in_pool, write_directly = database._Pools.write, database._committing
 
-    async def counted(self: database._Pools, scope, work):
+    def counted(self: database._Pools, scope, work):
         units.append("unit")
-        return await write_in_pool(self, scope, work)
+        return write_in_pool(self, scope, work)
 
     def committing(work):
         units.append("commit")
@@ -333,11 +333,15 @@ async def test_a_stop_in_the_middle_of_a_write_does_not_lose_the_lease(
         await answered.wait()
         return result
 
-    monkeypatch.setattr("apps.executions.leased.write", slow_to_answer)
+    def handed_over(scope, unit):
+        return asyncio.ensure_future(slow_to_answer(scope, unit))
+
+    monkeypatch.setattr("apps.executions.leased.submit", handed_over)
     announcing = asyncio.create_task(
         lease.announce(EventType.TOOL_EXECUTING, {"tool": "look"})
     )
-    await written.wait()  # committed, but the runner does not know yet
+    async with asyncio.timeout(10):
+        await written.wait()  # committed, but the runner does not know yet
     announcing.cancel()
     await asyncio.sleep(0)
     answered.set()

@@ -110,11 +110,13 @@ async def test_a_failing_unit_takes_nothing_of_its_neighbours_with_it(
 
 @pytest.mark.mission_critical
 async def test_a_unit_that_breaks_a_constraint_fails_alone(gate: Gate) -> None:
-    _, failed, _ = await grouped(
+    twins = await grouped(
         gate, lambda: add("twice"), lambda: add("twice"), lambda: add("third")
     )
 
-    assert isinstance(failed, IntegrityError)
+    # On PostgreSQL the twins run side by side: either may be the second.
+    assert [type(answer) for answer in twins].count(IntegrityError) == 1
+    assert twins.count("twice") == 1
     assert await slugs() == {"twice", "third"}
 
 
@@ -298,7 +300,7 @@ def busy() -> OperationalError:
         ("sqlstate", "40001", True),
         ("sqlstate", "40P01", True),
         ("sqlstate", "55P03", True),
-        ("sqlstate", "23505", False),
+        ("sqlstate", "23505", True),
         ("sqlstate", "57014", False),
         ("sqlite_errorname", "SQLITE_BUSY", True),
         ("sqlite_errorname", "SQLITE_BUSY_SNAPSHOT", True),
