@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+GC_THRESHOLD = (
+    20_000,
+    20,
+    50,
+)  # a turn makes many short-lived objects; look less often
+
 
 class Runtime:
     """Started once for each process, on its event loop."""
@@ -71,6 +77,7 @@ class Runtime:
         # What is loaded by now stays: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
 
     async def stop(self) -> None:
         """Take no more work, send sockets away, hand back what runs, close the database."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -13,6 +12,7 @@ from django.utils import timezone
 from apps.audits.models import Receipt
 from apps.core import sql
 from apps.core.errors import NetraError
+from apps.core.ids import rising_id
 
 REPEAT_WINDOW = timedelta(seconds=60)
 
@@ -83,7 +83,7 @@ def record(refusal: Refusal, *, now: datetime | None = None) -> UUID:
 
 def create(refusal: Refusal, *, now: datetime) -> UUID:
     """Store one receipt of its own: for the end of an execution, which happens once."""
-    receipt_id = uuid.uuid4()
+    receipt_id = rising_id()
     sql.insert(
         Receipt,
         [

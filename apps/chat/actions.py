@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +24,7 @@ from apps.core.errors import (
     NotAllowedError,
     NotFoundError,
 )
+from apps.core.ids import rising_id
 from apps.executions import actions as executions
 from apps.executions import journal, retention
 from apps.executions import queries as execution_queries
@@ -101,7 +101,7 @@ def ask(
     now = now or timezone.now()
     agent = agent_for(question.agent, is_staff=principal.is_staff)
     thread_id, waits = _thread(principal, question, now)
-    message_id = uuid.uuid4()
+    message_id = rising_id()
     order = _order(principal, agent, thread_id, question, waits=waits)
     _write_message(principal, thread_id, message_id, question, order.id, now)
     standing = executions.queue(
@@ -135,7 +135,7 @@ def open_thread(
 ) -> UUID:
     """Start an empty conversation with its log; returns its id."""
     now = now or timezone.now()
-    thread_id = uuid.uuid4()
+    thread_id = rising_id()
     journal.open_stream(
         stream_id=thread_id,
         organisation_id=principal.organisation_id,
@@ -303,7 +303,7 @@ def _order(
             "model": agent.model,
             "metadata": dict(question.metadata),
         },
-        reply_id=uuid.uuid4(),
+        reply_id=rising_id(),
         waiting_for="predecessor" if waits else "",
     )
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import connection, models
+
+from apps.core.ids import rising_id
 
 Convert = Callable[[Any], Any]
 
@@ -60,6 +62,8 @@ def columns_of(model: type[models.Model], vendor: str) -> dict[str, Column]:
 def _column(field: models.Field[Any, Any], vendor: str) -> Column:
     convert = _writing(field, vendor)
     default: Any = field.get_default
+    if field.primary_key and field.default is uuid4:
+        default = rising_id
     constant = not callable(field.default)
     if constant:
         value = field.get_default()

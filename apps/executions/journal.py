@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +12,7 @@ from django.db import transaction
 from apps.core import sql
 from apps.core.errors import NotFoundError
 from apps.core.hub import hub
+from apps.core.ids import rising_id
 from apps.core.tenancy import topic
 from apps.executions.events import LogEntry, StreamAdvanced
 from apps.executions.models import Event, Stream
@@ -25,7 +25,7 @@ class Draft:
 
     type: EventType
     payload: dict[str, object] = field(default_factory=dict)
-    uid: UUID = field(default_factory=uuid.uuid4)
+    uid: UUID = field(default_factory=rising_id)
     final: bool = False
     about_execution: bool = (
         True  # a person's message is told beside its execution, not by it

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from apps.core.errors import Explanation
+from apps.core.ids import rising_id
 from apps.executions.events import Usage
 from apps.executions.models import Execution
 from apps.executions.states import ExecutionState, Phase
@@ -26,7 +26,7 @@ class Order:
     tier: str
     timeout_seconds: int
     input: Mapping[str, object]
-    id: UUID = field(default_factory=uuid.uuid4)
+    id: UUID = field(default_factory=rising_id)
     reply_id: UUID | None = None
     retry_of: UUID | None = None
     waiting_for: str = ""
