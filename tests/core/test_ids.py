@@ -1,3 +1,5 @@
+"""Ids that rise with time."""
+
 from __future__ import annotations
 
 import time
