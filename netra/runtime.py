@@ -60,7 +60,7 @@ class Runtime:
                 None, partial(recovery.recover_orphans, runner.boot_id)
             )
             if found:
-                log.warning(
+                log.info(
                     "%d executions had lost their runner",
                     found,
                     extra={"action": "recovery.orphans"},
