@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.live.chat import TERMINAL, Chat, Frame, check_log
+from tests.live.conftest import seeded  # noqa: F401 - a fixture, used by name
 from tests.live.installation import Installation
 
 pytestmark = [pytest.mark.faults, pytest.mark.live, pytest.mark.integration]
@@ -181,15 +184,31 @@ async def test_the_lock_of_a_killed_server_is_free_again(victim: Installation):
     await chat.close()
 
 
-@pytest.mark.regression
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-async def test_a_server_that_cannot_begin_its_work_does_not_stay(
-    tmp_path: Path, kind: str
-):
-    """Without tables there is nothing to recover and nothing to run: it must not serve."""
+async def test_a_server_without_tables_says_what_to_run(tmp_path: Path, kind: str):
     empty = Installation(tmp_path, server=kind)
 
     done = await asyncio.to_thread(empty.second_server)
+
+    assert done.returncode == 1
+    assert "manage.py migrate" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_a_server_that_cannot_begin_its_work_does_not_stay(
+    seeded: Installation,  # noqa: F811 - the fixture itself
+    tmp_path: Path,
+    kind: str,
+):
+    """It cannot recover what it cannot read: then it must not serve."""
+    broken = Installation(tmp_path, server=kind)
+    broken.copy_of(seeded)
+    with closing(sqlite3.connect(tmp_path / "netra.sqlite3")) as database:
+        database.execute("ALTER TABLE executions_execution RENAME TO gone")
+
+    done = await asyncio.to_thread(broken.second_server)
 
     assert done.returncode != 0
     assert "no such table" in done.stderr

@@ -204,7 +204,8 @@ async def test_a_worker_that_is_told_to_end_hands_back_what_it_cannot_finish(
     end = await here.end_of(asked["execution_id"])
     assert end["type"] == "agent_cancelled"
     assert here.kinds(asked["thread_id"]).count("agent_started") == 1
-    assert "attempt_started" not in here.kinds(asked["thread_id"])
+    # What the next runner says begins anew, so clients must be told (decision 7).
+    assert here.kinds(asked["thread_id"]).count("attempt_started") == 1
 
 
 @pytest.mark.faults
