@@ -17,7 +17,7 @@ from apps.core.actors import Actor
 from apps.core.database import write_now
 from apps.core.errors import Explanation
 from apps.core.tenancy import Scope, system, tenant
-from apps.executions import actions, endings, journal, queries
+from apps.executions import actions, endings, journal, moves, queries
 from apps.executions.models import (
     Attempt,
     Content,
@@ -177,7 +177,7 @@ def move(
     at = now or timezone.now()
     return write_now(
         tenant(standing.organisation_id, standing.user_id),
-        lambda: actions.move(standing, *path, actor=TESTER, now=at, values=values),
+        lambda: moves.move(standing, *path, actor=TESTER, now=at, values=values),
     )
 
 

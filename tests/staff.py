@@ -11,7 +11,7 @@ from apps.chat.models import Message, Thread
 from apps.core.database import write_now
 from apps.core.errors import Explanation
 from apps.core.tenancy import tenant
-from apps.executions import actions, endings, journal
+from apps.executions import endings, journal, moves
 from apps.executions.journal import Draft
 from apps.executions.standing import Ending, Standing
 from apps.executions.states import EventType, ExecutionState, Phase
@@ -76,7 +76,7 @@ def _work(running: Standing, state: ExecutionState | None) -> Standing:
         Phase.STARTING,
         Phase.THINKING,
     )
-    entered = actions.enter_phase(running, *((phase, now) for phase in phases))
+    entered = moves.enter_phase(running, *((phase, now) for phase in phases))
     call = {"call_id": "c1", "tool": "lookup"}
     payloads = {
         EventType.AGENT_THINKING: {"agent": "a", "note": SECRET, SECRET: SECRET},

@@ -16,8 +16,8 @@ from apps.agents.models import Agent
 from apps.audits import receipts
 from apps.audits.models import Receipt
 from apps.chat import models as chat
-from apps.executions import actions
 from apps.executions import models as executions
+from apps.executions import moves
 from apps.executions.states import ExecutionState, Phase
 from apps.issues import models as issues
 from apps.usage.models import Record
@@ -151,7 +151,7 @@ def _accounts(alice, acme) -> dict[str, Row]:
 
 def _executions(who) -> dict[str, Row]:
     running, ended = factories.running(who), factories.ended(who)
-    factories.unit(running, lambda: actions.enter_phase(running, (Phase.CREATED, NOW)))
+    factories.unit(running, lambda: moves.enter_phase(running, (Phase.CREATED, NOW)))
     events = executions.Event.objects.filter(execution_id=ended.id).order_by("seq")
     return {
         "waiting": factories.row(factories.execution(who)),

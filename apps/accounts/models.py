@@ -113,6 +113,11 @@ class Organisation(models.Model):
         default=Tier.FREE,
     )
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
+    concurrent_executions = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="How many agents may work for it at once; empty: as its tier says.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -129,6 +134,11 @@ class Organisation(models.Model):
             models.CheckConstraint(
                 condition=models.Q(kind__in=["customer", "platform", "canary"]),
                 name="accounts_organisation_kind_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(concurrent_executions__isnull=True)
+                | models.Q(concurrent_executions__gte=1),
+                name="accounts_organisation_runs_something",
             ),
             models.UniqueConstraint(
                 fields=["kind"],

@@ -24,6 +24,10 @@ class Plan:
     text_max: int = 32_000  # code points of one message
     messages_per_minute: int = 60
     connections: int = 10  # open sockets of one user
+    concurrent_executions: int = (
+        10  # of one organisation, where it has no figure of its own
+    )
+    concurrent_executions_per_user: int = 5
     idle_seconds: int = 360  # a silent socket is closed; always outlives the agent
 
 

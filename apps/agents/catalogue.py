@@ -15,6 +15,14 @@ class AgentKind(StrEnum):
     DIAGNOSTIC = "diagnostic"  # scripted, for monitoring and fault tests
 
 
+class WhileBusy(StrEnum):
+    """What becomes of a message that comes while an answer is being written."""
+
+    QUEUE = "queue"  # it waits for its turn
+    REJECT = "reject"  # it is refused, with a receipt
+    INTERRUPT = "interrupt"  # the running answer is stopped, and it goes next
+
+
 @dataclass(frozen=True, slots=True)
 class AgentProfile:
     """One agent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from apps.agents.catalogue import WhileBusy
 from apps.core.tenancy import TenantModel
 
 
@@ -20,6 +21,13 @@ class Agent(TenantModel):
         help_text="A pydantic-ai model name; empty = NETRA_MODEL.",
     )
     enabled = models.BooleanField(default=True)
+    while_busy = models.CharField(
+        max_length=16,
+        choices=[(policy.value, policy.value) for policy in WhileBusy],
+        default=WhileBusy.QUEUE,
+        db_default=WhileBusy.QUEUE.value,  # the release before inserts rows without it
+        help_text="What becomes of a message that comes while an answer is being written.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta(TenantModel.Meta):
@@ -30,6 +38,10 @@ class Agent(TenantModel):
             ),
             models.CheckConstraint(
                 condition=~Q(name=""), name="agents_agent_name_present"
+            ),
+            models.CheckConstraint(
+                condition=Q(while_busy__in=[policy.value for policy in WhileBusy]),
+                name="agents_agent_while_busy_known",
             ),
         ]
 

@@ -111,3 +111,56 @@ class IdempotencyKey(TenantModel):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Delivery(TenantModel):
+    """How far one connection got in one thread: what was sent to it, what it says was shown.
+
+    No foreign keys to the connection: it lives in a process's memory, and this outlives it.
+    """
+
+    thread = models.ForeignKey(
+        Thread, on_delete=models.CASCADE, related_name="deliveries"
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    connection_id = models.UUIDField()
+    door = models.CharField(max_length=16, help_text="websocket or sse")
+    began_after = models.PositiveBigIntegerField(
+        help_text="The number after which this connection asked to be told."
+    )
+    sent_to = models.PositiveBigIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    acknowledged_to = models.PositiveBigIntegerField(default=0)
+    acknowledged_at = models.DateTimeField(null=True)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    close_code = models.PositiveSmallIntegerField(null=True)
+
+    class Meta(TenantModel.Meta):
+        ordering = ["opened_at"]
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection_id", "thread"], name="chat_delivery_once_per_thread"
+            ),
+            models.CheckConstraint(
+                condition=Q(acknowledged_to__lte=models.F("sent_to")),
+                name="chat_delivery_acknowledged_was_sent",
+            ),
+            models.CheckConstraint(
+                condition=Q(door__in=["websocket", "sse"]),
+                name="chat_delivery_door_known",
+            ),
+        ]
+        indexes = [
+            # ledger.of_thread, and forgetting old ones
+            models.Index(
+                fields=["thread", "-opened_at"], name="chat_deliveries_of_thread"
+            ),
+            models.Index(fields=["opened_at"], name="chat_deliveries_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"sent to {self.sent_to}, acknowledged to {self.acknowledged_to}"

@@ -1,13 +1,11 @@
-"""Every write about executions. `move` is the one function that changes a state."""
+"""What is done with an execution while it lives: queue, claim, renew, stop, hand back."""
 
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -16,37 +14,27 @@ from django.utils import timezone
 from apps.core import sql
 from apps.core.actors import Actor
 from apps.core.events import publish
-from apps.executions.errors import (
-    IllegalPhaseError,
-    IllegalTransitionError,
-    LeaseLostError,
-)
+from apps.executions.errors import LeaseLostError
 from apps.executions.events import ExecutionCancelRequested, ExecutionQueued
 from apps.executions.journal import Draft
 from apps.executions.models import (
     Attempt,
     Content,
     Execution,
-    PhaseEntry,
     Transition,
 )
+from apps.executions.moves import keys_of, move, touch, transition_row
 from apps.executions.standing import STANDING_COLUMNS, Order, Standing
 from apps.executions.states import (
     ALIVE,
     CLAIMED,
-    TERMINAL,
     EventType,
     ExecutionState,
-    Phase,
-    allows,
-    allows_phase,
-    checked_state,
 )
 
 LEASE = timedelta(seconds=30)
 RUNNER = Actor.system("runner")
 SWEEPER = Actor.system("sweeper")
-refused_moves: Counter[tuple[str, str]] = Counter()
 
 S = ExecutionState
 
@@ -68,11 +56,11 @@ def queue(
         "updated_at": now,
     }
     sql.insert(Execution, [row])
-    sql.insert(Content, [_of(standing) | {"input": dict(order.input)}])
-    first = _transition(standing, "", S.PENDING, 1, actor, now, "queued")
+    sql.insert(Content, [keys_of(standing) | {"input": dict(order.input)}])
+    first = transition_row(standing, "", S.PENDING, 1, actor, now, "queued")
     sql.insert(Transition, [first])
     if ring:
-        publish(ExecutionQueued(**_of(standing)))
+        publish(ExecutionQueued(**keys_of(standing)))
     return standing
 
 
@@ -139,81 +127,6 @@ def start_event(before: Standing, claimed: Standing) -> list[Draft]:
     return []
 
 
-def move(
-    standing: Standing,
-    *path: ExecutionState,
-    actor: Actor,
-    now: datetime,
-    reason: str = "",
-    values: Mapping[str, object] | None = None,
-) -> Standing:
-    """Move an execution along `path`: one compare-and-swap, one transition row for each step.
-
-    Raises IllegalTransitionError for a step that the table refuses (nothing is written), and
-    LeaseLostError when the row is no longer as `standing` says.
-    """
-    steps: list[tuple[ExecutionState, ExecutionState]] = []
-    source = standing.state
-    for target in path:
-        if not allows(source, checked_state(target)):
-            refused_moves[source.value, target.value] += 1
-            raise IllegalTransitionError(
-                f"An execution cannot go from {source} to {target}."
-            )
-        steps.append((source, target))
-        source = target
-    changes: dict[str, object] = {
-        "state": source,
-        "version": standing.version + len(steps),
-        "updated_at": now,
-        **_consequences(source, now),
-        **(values or {}),
-    }
-    if not sql.swap(Execution, where=_fenced(standing), values=changes):
-        refused_moves[standing.state.value, source.value] += 1
-        raise LeaseLostError(
-            f"execution {standing.id} is no longer {standing.state} at fence {standing.fence}"
-        )
-    fence = int(str(changes.get("fence", standing.fence)))
-    rows = [
-        _transition(standing, before, after, standing.version + n, actor, now, reason)
-        | {"fence": fence}
-        for n, (before, after) in enumerate(steps, 1)
-    ]
-    sql.insert(Transition, rows)
-    return replace(
-        standing,
-        state=source,
-        version=standing.version + len(steps),
-        lease_token=standing.lease_token if source in CLAIMED else None,
-    )
-
-
-def touch(
-    standing: Standing, *, now: datetime, values: Mapping[str, object] | None = None
-) -> None:
-    """A fenced write that moves nothing; raises LeaseLostError when the lease is another's."""
-    if not sql.swap(
-        Execution, where=_fenced(standing), values={"updated_at": now, **(values or {})}
-    ):
-        raise LeaseLostError(
-            f"execution {standing.id} is no longer held at fence {standing.fence}"
-        )
-
-
-def enter_phase(standing: Standing, *phases: tuple[Phase, datetime]) -> Standing:
-    """Append phases of the present claim; raises IllegalPhaseError for one that may not follow."""
-    present, rows = standing.phase, []
-    for n, (phase, at) in enumerate(phases, standing.phases + 1):
-        if not allows_phase(present, phase):
-            raise IllegalPhaseError(f"Phase {phase} may not follow {present}.")
-        entry = {"fence": standing.fence, "n": n, "phase": phase, "at": at}
-        rows.append(_of(standing) | entry)
-        present = phase
-    sql.insert(PhaseEntry, rows)
-    return replace(standing, phase=present, phases=standing.phases + len(rows))
-
-
 def beat(
     *, owner: UUID, holds: Mapping[UUID, UUID], now: datetime | None = None
 ) -> set[UUID]:
@@ -236,7 +149,7 @@ def checkpoint(
 ) -> None:
     """Keep the text so far for those who reconnect; at most once a second, fenced."""
     touch(standing, now=now, values={"first_token_at": first_token_at})
-    sql.swap(Content, where=_of(standing), values={"partial": text})
+    sql.swap(Content, where=keys_of(standing), values={"partial": text})
 
 
 def complete_input(
@@ -244,8 +157,8 @@ def complete_input(
 ) -> Standing:
     """Release an execution that waited for its predecessor, with the conversation as it is now."""
     touch(standing, now=now, values={"waiting_for": "", "available_at": now})
-    sql.swap(Content, where=_of(standing), values={"input": dict(values)})
-    publish(ExecutionQueued(**_of(standing)))
+    sql.swap(Content, where=keys_of(standing), values={"input": dict(values)})
+    publish(ExecutionQueued(**keys_of(standing)))
     return replace(standing, waiting_for="")
 
 
@@ -268,7 +181,7 @@ def request_cancel(
             "updated_at": now,
         },
     )
-    publish(ExecutionCancelRequested(**_of(standing)))
+    publish(ExecutionCancelRequested(**keys_of(standing)))
 
 
 def lose_lease(standing: Standing, *, now: datetime, reason: str) -> Standing:
@@ -278,7 +191,7 @@ def lose_lease(standing: Standing, *, now: datetime, reason: str) -> Standing:
     moved = move(
         standing, S.PENDING, actor=SWEEPER, now=now, reason=reason, values=values
     )
-    publish(ExecutionQueued(**_of(standing)))
+    publish(ExecutionQueued(**keys_of(standing)))
     return replace(moved, attempt=standing.attempt + 1)
 
 
@@ -298,7 +211,7 @@ def hand_back(standing: Standing, *, now: datetime) -> Standing:
         reason="handed back",
         values={"available_at": now, "attempt": attempt, "max_attempts": limit},
     )
-    publish(ExecutionQueued(**_of(standing)))
+    publish(ExecutionQueued(**keys_of(standing)))
     return replace(moved, attempt=attempt, max_attempts=limit)
 
 
@@ -310,72 +223,12 @@ def _open_attempt(claimed: Standing, *, owner: UUID, now: datetime) -> None:
         "owner": owner,
         "claimed_at": now,
     }
-    sql.insert(Attempt, [_of(claimed) | attempt])
+    sql.insert(Attempt, [keys_of(claimed) | attempt])
     if claimed.fence > 1:
-        sql.swap(Content, where=_of(claimed), values={"partial": ""})
+        sql.swap(Content, where=keys_of(claimed), values={"partial": ""})
 
 
 def close_attempt(standing: Standing, *, outcome: str, now: datetime) -> None:
     """End the open attempt of the present claim."""
-    where = _of(standing) | {"fence": standing.fence, "ended_at": None}
+    where = keys_of(standing) | {"fence": standing.fence, "ended_at": None}
     sql.swap(Attempt, where=where, values={"ended_at": now, "outcome": outcome})
-
-
-def _of(standing: Standing) -> dict[str, Any]:
-    """Whose row it is, as the tables around an execution name it."""
-    return {
-        "organisation_id": standing.organisation_id,
-        "execution_id": standing.id,
-    }
-
-
-def _fenced(standing: Standing) -> dict[str, object]:
-    return {
-        "id": standing.id,
-        "organisation_id": standing.organisation_id,
-        "state": standing.state,
-        "version": standing.version,
-        "fence": standing.fence,
-        "lease_token": standing.lease_token,
-    }
-
-
-def _consequences(state: ExecutionState, now: datetime) -> dict[str, object]:
-    if state in TERMINAL:
-        return {
-            "lease_token": None,
-            "lease_expires_at": None,
-            "finished_at": now,
-            "waiting_for": "",
-        }
-    if state is S.PENDING:
-        return {
-            "lease_token": None,
-            "lease_expires_at": None,
-            "owner": None,
-            "phase": "",
-        }
-    return {}
-
-
-def _transition(
-    standing: Standing,
-    source: str,
-    target: ExecutionState,
-    n: int,
-    actor: Actor,
-    now: datetime,
-    reason: str,
-) -> dict[str, object]:
-    return _of(standing) | {
-        "n": n,
-        "from_state": str(source),
-        "to_state": target,
-        "attempt": standing.attempt,
-        "fence": standing.fence,
-        "actor_kind": actor.kind.value,
-        "actor_id": actor.id,
-        "actor_label": actor.label,
-        "reason": reason[:300],
-        "at": now,
-    }

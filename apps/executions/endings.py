@@ -14,10 +14,11 @@ from apps.core.actors import Actor
 from apps.core.errors import Explanation
 from apps.core.events import publish
 from apps.executions import journal
-from apps.executions.actions import close_attempt, move, request_cancel
+from apps.executions.actions import close_attempt, request_cancel
 from apps.executions.events import ExecutionFinished
 from apps.executions.journal import Draft
 from apps.executions.models import Content
+from apps.executions.moves import move
 from apps.executions.standing import Ending, Standing
 from apps.executions.states import CLAIMED, TERMINAL_EVENTS, ExecutionState
 

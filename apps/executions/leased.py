@@ -18,7 +18,7 @@ from apps.core.database import read, submit, write
 from apps.core.errors import NetraError
 from apps.core.hub import hub
 from apps.core.tenancy import Scope, tenant
-from apps.executions import actions, endings, journal, queries
+from apps.executions import actions, endings, journal, moves, queries
 from apps.executions.contexts import UserExecutionContext
 from apps.executions.errors import IllegalPhaseError, LeaseLostError
 from apps.executions.events import TextDelta
@@ -182,7 +182,7 @@ class LeasedExecution:
             standing, now = self.standing, timezone.now()
 
             def unit() -> Standing:
-                entered = actions.enter_phase(standing, *phases)
+                entered = moves.enter_phase(standing, *phases)
                 return endings.finish(
                     entered, ending, actor=actions.RUNNER, now=now, drafts=drafts
                 )
@@ -210,10 +210,10 @@ class LeasedExecution:
         standing, now = self.standing, timezone.now()
 
         def unit() -> Standing:
-            after = actions.enter_phase(standing, *phases)
+            after = moves.enter_phase(standing, *phases)
             values = {"phase": after.phase or ""}
             if standing.state is ExecutionState.STARTING:
-                moved = actions.move(
+                moved = moves.move(
                     after,
                     ExecutionState.RUNNING,
                     actor=actions.RUNNER,
@@ -222,7 +222,7 @@ class LeasedExecution:
                     values=values,
                 )
             else:
-                actions.touch(after, now=now, values=values)
+                moves.touch(after, now=now, values=values)
                 moved = after
             journal.append(
                 organisation_id=standing.organisation_id,

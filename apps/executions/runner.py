@@ -21,7 +21,7 @@ from apps.core.database import read, write
 from apps.core.errors import Explanation, NetraError
 from apps.core.hub import hub
 from apps.core.tenancy import system
-from apps.executions import actions, journal, queries, runners
+from apps.executions import actions, journal, moves, queries, runners
 from apps.executions.errors import LeaseLostError
 from apps.executions.leased import LeasedExecution
 from apps.executions.standing import Ending, Standing
@@ -162,7 +162,7 @@ class Runner:
         claimed = actions.claim(standing, owner=self.boot_id, now=now)
         if claimed is None:
             return None, []
-        claimed = actions.enter_phase(claimed, *((phase, now) for phase in OPENING))
+        claimed = moves.enter_phase(claimed, *((phase, now) for phase in OPENING))
         return claimed, actions.start_event(standing, claimed)
 
     def _ended(self, execution_id: UUID, task: asyncio.Task[None]) -> None:

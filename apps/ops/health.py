@@ -19,8 +19,8 @@ from apps.chat.connections import connections
 from apps.core.errors import NetraError, NotAllowedError, NotAuthenticatedError
 from apps.core.hub import hub
 from apps.core.tenancy import system, system_openings
-from apps.executions.actions import refused_moves
 from apps.executions.models import Execution
+from apps.executions.moves import refused_moves
 from apps.executions.runner import runner
 from apps.executions.states import ExecutionState
 from apps.issues import queries as issues

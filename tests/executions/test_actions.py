@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from apps.core.database import retrying, write_now
-from apps.executions import actions, queries
+from apps.executions import actions, moves, queries
 from apps.executions.errors import (
     IllegalTransitionError,
 )
@@ -238,13 +238,13 @@ def test_a_step_that_the_table_refuses_writes_nothing(
 ) -> None:
     standing = brought_to(alice_principal, source)
     before = factories.rows(standing)
-    counted = actions.refused_moves[source.value, target.value]
+    counted = moves.refused_moves[source.value, target.value]
 
     with pytest.raises(IllegalTransitionError, match=target.value):
         factories.move(standing, target)
 
     assert factories.rows(standing) == before
-    assert actions.refused_moves[source.value, target.value] == counted + 1
+    assert moves.refused_moves[source.value, target.value] == counted + 1
     assert violations() == []
 
 
@@ -309,7 +309,7 @@ def test_only_states_move_an_execution(bad, alice_principal) -> None:
 def test_long_reasons_are_cut_and_not_refused(alice_principal) -> None:
     standing = factories.claimed(alice_principal)
 
-    factories.unit(standing, lambda: actions.move(
+    factories.unit(standing, lambda: moves.move(
         standing, S.RUNNING, actor=TESTER, now=timezone.now(), reason="x" * 1000,
     ))  # fmt: skip
 

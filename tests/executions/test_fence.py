@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.core.database import write_now
 from apps.core.sql import ForeignRowError
-from apps.executions import actions, endings
+from apps.executions import actions, endings, moves
 from apps.executions.errors import LeaseLostError
 from apps.executions.models import Content
 from apps.executions.states import ExecutionState
@@ -27,8 +27,8 @@ OTHER = uuid.UUID("00000000-0000-4000-8000-00000000beef")  # another runner proc
 # -- the fence -------------------------------------------------------------------------
 
 FENCED = {
-    "move": lambda s, now: actions.move(s, S.RUNNING, actor=TESTER, now=now),
-    "touch": lambda s, now: actions.touch(s, now=now),
+    "move": lambda s, now: moves.move(s, S.RUNNING, actor=TESTER, now=now),
+    "touch": lambda s, now: moves.touch(s, now=now),
     "checkpoint": lambda s, now: actions.checkpoint(
         s, text="x", first_token_at=now, now=now
     ),
@@ -99,12 +99,12 @@ def test_a_foreign_organisations_standing_writes_nothing(
 
     with pytest.raises(ForeignRowError):
         write_now(
-            mallory_principal.scope, lambda: actions.touch(standing, now=timezone.now())
+            mallory_principal.scope, lambda: moves.touch(standing, now=timezone.now())
         )
     with pytest.raises(LeaseLostError):
         write_now(
             mallory_principal.scope,
-            lambda: actions.touch(disguised, now=timezone.now()),
+            lambda: moves.touch(disguised, now=timezone.now()),
         )
 
     assert factories.rows(standing) == before

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from apps.executions import actions, endings, queries, recovery
+from apps.executions import actions, endings, moves, queries, recovery
 from apps.executions.errors import IllegalTransitionError, LeaseLostError
 from apps.executions.models import Execution
 from apps.executions.standing import Standing
@@ -79,7 +79,7 @@ class Executions(RuleBasedStateMachine):
             return multiple()  # these have rules of their own
         moved = self.attempt(
             standing,
-            lambda: actions.move(standing, target_state, actor=TESTER, now=self.now),
+            lambda: moves.move(standing, target_state, actor=TESTER, now=self.now),
         )
         return moved or multiple()
 

@@ -16,7 +16,7 @@ from django_scopes import scopes_disabled
 
 from apps.core import sql, tenancy
 from apps.core.sql import ForeignRowError
-from apps.executions import actions, endings, journal, queries, states
+from apps.executions import actions, endings, journal, moves, queries, states
 from apps.executions.errors import LeaseLostError
 from apps.executions.models import Attempt, Content, Transition
 from apps.executions.states import ExecutionState
@@ -59,14 +59,14 @@ def test_with_the_fence_the_zombie_loses(alice_principal) -> None:
 def test_without_the_fence_the_zombie_wins_and_the_checker_notices(
     alice_principal, monkeypatch
 ) -> None:
-    whole = actions._fenced
+    whole = moves._fenced
 
     def by_state_alone(standing) -> dict[str, object]:
         return {
             name: whole(standing)[name] for name in ("id", "organisation_id", "state")
         }
 
-    monkeypatch.setattr(actions, "_fenced", by_state_alone)
+    monkeypatch.setattr(moves, "_fenced", by_state_alone)
 
     try:
         answer = zombie_finishes(alice_principal)
@@ -80,7 +80,7 @@ def test_without_the_fence_the_zombie_wins_and_the_checker_notices(
 def test_any_one_guard_of_the_fence_is_enough(
     kept: str, alice_principal, monkeypatch
 ) -> None:
-    whole = actions._fenced
+    whole = moves._fenced
     names = ("id", "organisation_id", "state", kept)
     monkeypatch.setattr(
         actions,
@@ -135,7 +135,7 @@ def _attempts_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _skips_completing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endings, "_TO_COMPLETED", {})
-    monkeypatch.setattr(actions, "allows", lambda *_: True)
+    monkeypatch.setattr(moves, "allows", lambda *_: True)
 
 
 MUTATIONS = {
@@ -166,7 +166,7 @@ def test_without_the_table_the_database_still_allows_one_end(
     alice_principal, monkeypatch
 ) -> None:
     ended = factories.ended(alice_principal)
-    monkeypatch.setattr(actions, "allows", lambda *_: True)
+    monkeypatch.setattr(moves, "allows", lambda *_: True)
 
     with pytest.raises(IntegrityError), transaction.atomic():
         factories.finish(ended, S.FAILED)
@@ -197,7 +197,7 @@ def test_without_the_check_in_sql_a_stranger_would_write(
 
     def touched() -> None:
         with mallory_principal.scope:
-            actions.touch(standing, now=timezone.now(), values={"agent": "mallory"})
+            moves.touch(standing, now=timezone.now(), values={"agent": "mallory"})
 
     with pytest.raises(ForeignRowError):
         touched()

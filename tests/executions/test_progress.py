@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.executions import actions, queries
+from apps.executions import actions, moves, queries
 from apps.executions.errors import IllegalPhaseError
 from apps.executions.models import Content, PhaseEntry
 from apps.executions.states import ExecutionState, Phase
@@ -27,11 +27,11 @@ OTHER = uuid.UUID("00000000-0000-4000-8000-00000000beef")  # another runner proc
 def test_phases_are_numbered_per_claim(alice_principal) -> None:
     standing, now = factories.claimed(alice_principal), timezone.now()
 
-    entered = factories.unit(standing, lambda: actions.enter_phase(
+    entered = factories.unit(standing, lambda: moves.enter_phase(
         standing, (Phase.CREATED, now), (Phase.WEBSOCKET_SETUP, now),
     ))  # fmt: skip
     factories.unit(
-        standing, lambda: actions.enter_phase(entered, (Phase.CONTEXT_VALIDATION, now))
+        standing, lambda: moves.enter_phase(entered, (Phase.CONTEXT_VALIDATION, now))
     )
 
     with TESTS:
@@ -53,7 +53,7 @@ def test_a_phase_that_may_not_follow_is_refused_and_nothing_is_written(
     before = factories.rows(standing)
 
     with pytest.raises(IllegalPhaseError, match="thinking"):
-        factories.unit(standing, lambda: actions.enter_phase(
+        factories.unit(standing, lambda: moves.enter_phase(
             standing, (Phase.CREATED, now), (Phase.THINKING, now),
         ))  # fmt: skip
 

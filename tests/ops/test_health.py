@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from apps.core.hub import hub
-from apps.executions.actions import refused_moves
+from apps.executions.moves import refused_moves
 from apps.executions.runner import runner
 from apps.ops import health
 from tests import factories

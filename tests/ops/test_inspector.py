@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.executions import actions, journal
+from apps.executions import actions, journal, moves
 from apps.executions.journal import Draft
 from apps.executions.states import EventType, ExecutionState, Phase
 from apps.issues import sweeper
@@ -265,7 +265,7 @@ def _change(standing, change: str) -> None:
                 attempt=1,
             )
         case "phase":
-            actions.enter_phase(standing, (Phase.CREATED, now))
+            moves.enter_phase(standing, (Phase.CREATED, now))
         case "beat":
             later = now + timedelta(seconds=10)
             holds = {standing.id: standing.lease_token}

@@ -16,7 +16,7 @@ from django.utils import timezone
 from apps.accounts.access import Principal
 from apps.core.actors import Actor
 from apps.core.database import write
-from apps.executions import actions, journal
+from apps.executions import actions, journal, moves
 from apps.executions.journal import Draft
 from apps.executions.leased import LeasedExecution
 from apps.executions.models import Execution
@@ -106,7 +106,7 @@ def _put_up(principal: Principal, state: ExecutionState, now: datetime) -> None:
     assert claimed is not None, (
         "nobody else can have claimed it inside this transaction"
     )
-    claimed = actions.enter_phase(
+    claimed = moves.enter_phase(
         claimed, *((phase, now) for phase in (*OPENING, *PHASES[state]))
     )
     drafts = actions.start_event(standing, claimed)
@@ -143,7 +143,7 @@ def _move(
     standing: Standing, state: ExecutionState, reason: str, now: datetime
 ) -> Standing:
     values = {"phase": standing.phase or ""}
-    return actions.move(
+    return moves.move(
         standing, state, actor=actions.RUNNER, now=now, reason=reason, values=values
     )
 

@@ -13,7 +13,7 @@ from apps.chat import actions as chat
 from apps.chat.actions import Question
 from apps.core.actors import Actor
 from apps.core.errors import Explanation
-from apps.executions import actions, endings, journal, queries
+from apps.executions import actions, endings, journal, moves, queries
 from apps.executions.events import Usage
 from apps.executions.journal import Draft
 from apps.executions.runner import OPENING
@@ -144,7 +144,7 @@ class History:
 
     def complete(self, usage: Usage) -> None:
         phases = (Phase.RESULT_PROCESSING, Phase.COMPLETING, Phase.COMPLETED)
-        self.standing = actions.enter_phase(
+        self.standing = moves.enter_phase(
             self.standing, *((phase, self.now) for phase in phases)
         )
         self._end(
@@ -242,19 +242,17 @@ class History:
         assert claimed is not None, (
             "nobody else can have claimed it inside this transaction"
         )
-        self.standing = actions.enter_phase(
-            claimed, *((phase, now) for phase in OPENING)
-        )
+        self.standing = moves.enter_phase(claimed, *((phase, now) for phase in OPENING))
         return actions.start_event(standing, claimed)
 
     def _write(self, phases: list[Phase], *drafts: Draft) -> Self:
         """Phases and events of one unit; the first unit moves it to running."""
-        after = actions.enter_phase(
+        after = moves.enter_phase(
             self.standing, *((phase, self.now) for phase in phases)
         )
         values = {"phase": after.phase or ""}
         if after.state is ExecutionState.STARTING:
-            self.standing = actions.move(
+            self.standing = moves.move(
                 after,
                 ExecutionState.RUNNING,
                 actor=actions.RUNNER,
@@ -263,7 +261,7 @@ class History:
                 values=values,
             )
         else:
-            actions.touch(after, now=self.now, values=values)
+            moves.touch(after, now=self.now, values=values)
             self.standing = after
         self._append(list(drafts))
         return self

@@ -78,6 +78,13 @@ class Execution(TenantModel):
     retry_of = models.UUIDField(null=True)
     error_code = models.CharField(max_length=64, blank=True)
     error_class = models.CharField(max_length=128, blank=True)
+    breaker = models.CharField(
+        max_length=160,
+        blank=True,
+        default="",
+        db_default="",  # the release before inserts rows without it
+        help_text="The circuit breaker that stopped it.",
+    )
     receipt_id = models.UUIDField(null=True)
     input_tokens = models.PositiveIntegerField(default=0)
     output_tokens = models.PositiveIntegerField(default=0)
@@ -323,3 +330,38 @@ class Event(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.seq} {self.type}"
+
+
+class RefusedMove(TenantModel):
+    """A move that was not made: the table forbids it, or the lease was another's by then."""
+
+    class Why(models.TextChoices):
+        ILLEGAL = "illegal", "The table forbids it"
+        FENCED = "fenced", "The execution had moved, or the lease was lost"
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="refused_moves"
+    )
+    from_state = models.CharField(max_length=16)
+    to_state = models.CharField(max_length=16)
+    fence = models.PositiveIntegerField()
+    attempt = models.PositiveSmallIntegerField()
+    why = models.CharField(max_length=16, choices=Why)
+    actor_label = models.CharField(max_length=200)
+    at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        ordering = ["at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(why__in=["illegal", "fenced"]),
+                name="executions_refused_move_why_known",
+            ),
+            models.UniqueConstraint(
+                fields=["execution", "fence", "from_state", "to_state", "why"],
+                name="executions_refused_move_told_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.from_state} → {self.to_state} refused ({self.why})"
