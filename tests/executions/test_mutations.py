@@ -83,7 +83,7 @@ def test_any_one_guard_of_the_fence_is_enough(
     whole = moves._fenced
     names = ("id", "organisation_id", "state", kept)
     monkeypatch.setattr(
-        actions,
+        moves,
         "_fenced",
         lambda standing: {name: whole(standing)[name] for name in names},
     )
