@@ -52,6 +52,10 @@ run: .venv/.installed  ## Start Netra with demo data on http://127.0.0.1:8000 (o
 	@$(MANAGE) prepare
 	@exec $(MANAGE) serve --port $(PORT)
 
+.PHONY: cluster
+cluster: .venv/.installed  ## Two servers, two workers and beat on PostgreSQL and Redis, behind a proxy on PORT
+	@PORT=$(PORT) exec $(PY) deploy/cluster.py
+
 migrate: .venv/.installed  ## Bring the database up to date
 	@$(MANAGE) migrate --no-input
 
@@ -67,7 +71,7 @@ test: setup  ## The test suite, without faults and browser
 	@$(PYTEST) $(PARALLEL) -m "not faults and not browser"
 
 faults: setup  ## Processes are killed, services taken away
-	@$(PYTEST) -m faults
+	@$(PYTEST) -n 2 -m faults
 
 browser: setup  ## A real Chromium drives the pages
 	@$(PYTEST) -m browser

@@ -7,6 +7,7 @@ import sys
 
 from django.db import OperationalError
 
+from apps.core.errors import NetraError
 from netra.env import ConfigurationError
 
 # What SQLite and PostgreSQL say when the database is not there or may not be written.
@@ -22,7 +23,9 @@ UNREACHABLE = (
 
 def unreachable(error: OperationalError) -> str | None:
     """One sentence about a database that cannot be used; None for any other error."""
-    said = " ".join(str(error).split())
+    said = " ".join(
+        str(error.__cause__ or error).split()
+    )  # a typed error tells people less
     if not any(words in said.lower() for words in UNREACHABLE):
         return None
     return (
@@ -42,10 +45,13 @@ def main() -> int:
         return 2
     except OperationalError as error:
         sentence = unreachable(error)
-        if sentence is None:
-            raise
-        print(f"Netra cannot start: {sentence}", file=sys.stderr)
-        return 2
+        if sentence is not None:
+            print(f"Netra cannot start: {sentence}", file=sys.stderr)
+            return 2
+        if isinstance(error, NetraError):  # busy, full, …
+            print(f"{error.message} {error.fix}", file=sys.stderr)
+            return 1
+        raise
     return 0
 
 

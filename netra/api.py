@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import DataError, OperationalError
+from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
 from django.views import defaults
@@ -20,7 +21,8 @@ from rest_framework.request import Request
 
 from apps.accounts import refusals
 from apps.accounts.access import Principal
-from apps.core.errors import FieldProblem, NetraError, UnavailableError
+from apps.core import transactions
+from apps.core.errors import FieldProblem, NetraError
 
 log = logging.getLogger(__name__)
 API = "/api/"
@@ -106,16 +108,9 @@ def _of_django(error: Exception) -> NetraError | None:
             return ExplainedError(413, "The request is larger than the limit.")
         case SuspiciousOperation() | UnreadablePostError() | RecursionError():
             return ExplainedError(400, "The request cannot be read.")
-        case OperationalError():
-            log.error(
-                "the database failed an API view",
-                exc_info=error,
-                extra={"action": "api.database_failed"},
-            )
-            return UnavailableError(
-                "The database cannot answer right now.", retry_after=2
-            )
-        case DataError() | UnicodeError() | OverflowError():
+        case Error():
+            return transactions.explained(error)
+        case UnicodeError() | OverflowError():
             return ExplainedError(
                 422, "A value cannot be stored: a character or number is out of range."
             )
@@ -168,8 +163,17 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    error = _of_database(sys.exception())
     if request.path.startswith(API):
         return refusals.problem(
-            ExplainedError(500, "Something went wrong on our side.")
+            error or ExplainedError(500, "Something went wrong on our side.")
         )
-    return defaults.server_error(request)
+    return refusals.bare_page(error) if error else defaults.server_error(request)
+
+
+def _of_database(error: BaseException | None) -> NetraError | None:
+    """The failure of the database that is being handled; None for a fault of ours."""
+    if not isinstance(error, Error):
+        return None
+    told = transactions.explained(error)
+    return told if told.status != 500 else None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,22 +26,69 @@ Send = Callable[[Any], Awaitable[None]]
 _doors: dict[str, Any] = {"http": http, "websocket": URLRouter(websocket_urlpatterns)}
 _routes: Any = ProtocolTypeRouter(_doors)
 
+log = logging.getLogger(__name__)
+START_SECONDS = 2.0  # how long a visitor waits for a server that is starting
+LOOK_SECONDS = 0.05
+PROBES = {"/healthz", "/readyz"}
+
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Serve one connection; the first one starts the runtime where no server command did."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
-    if not runtime.running and not runtime.stopped:
-        await runtime.start()
-    await _routes(scope, receive, send)
+    if not (runtime.expected or runtime.running or runtime.stopped):
+        runtime.launch(or_else=_tell_of_failure)
+    if not await _ready(scope) and scope["type"] == "http":
+        await _refuse(send)
+        return
+    await _routes(scope, receive, send)  # a socket is refused by its consumer, in words
+
+
+async def _ready(scope: dict[str, Any]) -> bool:
+    """Whether this can be served: a start is waited for, for a moment."""
+    if scope["path"] in PROBES:
+        return True
+    give_up = time.monotonic() + START_SECONDS
+    while not (runtime.ready or runtime.stopped) and time.monotonic() < give_up:  # noqa: ASYNC110
+        await asyncio.sleep(
+            LOOK_SECONDS
+        )  # may be asked before there is a start to wait for
+    return runtime.ready or runtime.stopped
+
+
+def _tell_of_failure() -> None:
+    log.error(
+        "the start failed",
+        exc_info=runtime.failure,
+        extra={"action": "asgi.start_failed"},
+    )
+
+
+async def _refuse(send: Send) -> None:
+    """503 in the API's own form, without Django: it may need the database that is awaited."""
+    problem = {
+        "type": "urn:netra:problem:unavailable",
+        "title": "Service unavailable",
+        "status": 503,
+        "detail": "The server is starting.",
+        "code": "unavailable",
+        "fix": "Try again in a moment.",
+        "receipt_id": None,
+    }
+    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"2")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            await runtime.start()
+            if runtime.starting is None:
+                await runtime.start()
+            elif runtime.wait_first is None:
+                await runtime.starting
             await send({"type": "lifespan.startup.complete"})
         else:
             await runtime.stop()

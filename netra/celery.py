@@ -31,6 +31,11 @@ app.conf.update(
     task_ignore_result=True,
     result_backend=None,
     worker_prefetch_multiplier=1,
+    # The runner ends each execution by its own deadline; a thread cannot be cut off anyway.
+    task_time_limit=None,
+    task_publish_retry=False,
+    # SIGQUIT as the first signal: Celery's own way, with as long as a drain has.
+    worker_soft_shutdown_timeout=settings.NETRA_DRAIN_SECONDS,
     # Redis may be away at the start, and for as long as it likes: the poll goes on.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,

@@ -6,24 +6,43 @@ import asyncio
 import signal
 import socket
 import sys
+from functools import partial
+from types import FrameType
 from typing import Any
 
 from apps.chat.limits import MESSAGE_MAX
 from netra.runtime import runtime
 
 APPLICATION = "netra.asgi:application"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LAST_RESPONSES = 10  # seconds for pages that are on their way when the drain is over
 
 
 def serve_uvicorn(host: str, port: int) -> None:
     """Serve under uvicorn: uvloop, no per-message deflate, real send back-pressure."""
+    runtime.expect()
     import uvicorn  # noqa: PLC0415 - only the chosen server is loaded
 
     class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """First signal: drain. Second: hand back now."""
+            again = self.should_exit
+            super().handle_exit(sig, frame)
+            if again:
+                self.force_exit = True
+            _asked_to_stop(again=again)
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            runtime.launch(or_else=self.give_up)
+            await super().startup(sockets)
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            await (
-                runtime.stop()
-            )  # sends sockets away with a reason before uvicorn cuts them
+            # Sends sockets away with a reason before uvicorn cuts them.
+            await runtime.stop()
             await super().shutdown(sockets)
+
+        def give_up(self) -> None:
+            self.should_exit = True
 
     config = uvicorn.Config(
         APPLICATION,
@@ -35,10 +54,10 @@ def serve_uvicorn(host: str, port: int) -> None:
         lifespan="on",
         access_log=False,
         log_level="warning",
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=LAST_RESPONSES,
     )
     # uvicorn repeats the signal that stopped it; what `serve` started beside it must still end.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, lambda *_: sys.exit(0))
     Server(config).run()
 
@@ -52,6 +71,8 @@ def serve_daphne(host: str, port: int) -> None:
 
     from netra.asgi import application  # noqa: PLC0415
 
+    runtime.expect()
+
     class PoliteServer(Server):  # type: ignore[misc]  # Daphne has no types
         """Lets the runtime send sockets away before Daphne kills what serves them."""
 
@@ -62,34 +83,49 @@ def serve_daphne(host: str, port: int) -> None:
     server = PoliteServer(
         application,
         endpoints=build_endpoint_description_strings(host=host, port=port),
-        signal_handlers=True,
+        signal_handlers=False,
         server_name="netra",
     )
-    turning: Any = reactor
-
-    def start() -> None:
-        # Too large a frame is closed with 1009, not cut off; a null origin is refused by us, in words.
-        server.ws_factory.setProtocolOptions(
-            maxMessagePayloadSize=MESSAGE_MAX,
-            maxFramePayloadSize=MESSAGE_MAX,
-            failByDrop=False,
-            allowNullOrigin=True,
-        )
-        runtime.starting = asyncio.get_event_loop().create_task(runtime.start())
-        runtime.starting.add_done_callback(started)
-
-    def started(starting: asyncio.Task[None]) -> None:
-        if not starting.cancelled() and starting.exception() is not None:
-            turning.stop()  # a server without its runtime would only take questions in
-
-    turning.callWhenRunning(start)
+    # Twisted calls this before its loop runs.
+    reactor.callWhenRunning(lambda: _begin(server, reactor))
     server.run()
-    if (
-        runtime.starting
-        and runtime.starting.done()
-        and not runtime.starting.cancelled()
-    ):
-        runtime.starting.result()
+
+
+def _begin(server: Any, reactor: Any) -> None:
+    """Set what Daphne has no arguments for: frame limits, our way to end, and the runtime."""
+    # Too large a frame is closed with 1009, not cut off; a null origin is refused by us, in words.
+    server.ws_factory.setProtocolOptions(
+        maxMessagePayloadSize=MESSAGE_MAX,
+        maxFramePayloadSize=MESSAGE_MAX,
+        failByDrop=False,
+        allowNullOrigin=True,
+    )
+    asked: list[bool] = []
+
+    def leave() -> None:
+        _asked_to_stop(again=bool(asked))
+        if not asked:
+            asked.append(True)
+            reactor.stop()
+
+    def give_up() -> None:
+        if not asked:
+            leave()
+
+    loop = asyncio.get_event_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, leave)
+    # Later, on the running loop: Twisted would tell nobody of a fault in here.
+    loop.call_soon(partial(runtime.launch, or_else=give_up))
+
+
+def _asked_to_stop(*, again: bool) -> None:
+    """Tell the person at the terminal what is waited for; asked again, wait no longer."""
+    if again:
+        runtime.hurry()
+        sys.stderr.write("Netra hands back what runs and stops now.\n")
+    elif runtime.failure is None:
+        sys.stderr.write(runtime.farewell() + "\n")
 
 
 SERVERS = {"daphne": serve_daphne, "uvicorn": serve_uvicorn}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
 
+from apps.core import faults
 from apps.core.keys import KeyStore, KeyStoreError
 from netra import env
 from netra.unfold import UNFOLD  # noqa: F401 - a setting
@@ -32,6 +34,22 @@ def _redis_url(value: str) -> str:
     if value and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
         raise ValueError(value)
     return value
+
+
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def checked(value: str) -> float:
+        seconds = float(value)
+        if not least <= seconds <= most:
+            raise ValueError(value)
+        return seconds
+
+    return checked
+
+
+def _days(value: str) -> int:
+    if not 0 <= int(value) <= 36_500:
+        raise ValueError(value)
+    return int(value)
 
 
 def _database(value: str) -> dict[str, Any]:
@@ -63,6 +81,16 @@ NETRA_REDIS_URL = env.parsed(
 NETRA_OIDC_URL = env.parsed(
     "NETRA_OIDC_URL", "http://127.0.0.1:9400", _public_url, form="http(s)://host[:port]"
 )
+# How long a runner may be silent before others take over, and how long it may finish at the end.
+NETRA_LEASE_SECONDS = env.parsed(
+    "NETRA_LEASE_SECONDS", "30", _seconds(3, 300), form="a number of seconds, 3 to 300"
+)
+NETRA_DRAIN_SECONDS = env.parsed(
+    "NETRA_DRAIN_SECONDS", "60", _seconds(0, 60), form="a number of seconds, 0 to 60"
+)
+NETRA_EVENTS_DAYS = env.parsed(
+    "NETRA_EVENTS_DAYS", "90", _days, form="a number of days, 0 to keep all"
+)
 _DATABASE_URL = env.text(
     "NETRA_DATABASE_URL", f"sqlite:///{NETRA_VAR / 'netra.sqlite3'}"
 )
@@ -76,6 +104,12 @@ if PRODUCTION and NETRA_DEMO:
 if PRODUCTION and not NETRA_LIMITS:
     raise env.ConfigurationError(
         "NETRA_LIMITS=off is for benchmarks and refused in production."
+    )
+# Where a test wants this process to die (apps.core.faults)
+NETRA_FAULT = env.parsed("NETRA_FAULT", "", faults.parsed, form=faults.FORM)
+if NETRA_FAULT and (PRODUCTION or not env.flag("NETRA_TESTING", default=False)):
+    raise env.ConfigurationError(
+        "NETRA_FAULT is for tests: it needs NETRA_TESTING=1, and is refused in production."
     )
 
 try:
@@ -180,14 +214,15 @@ if SQLITE and NETRA_REDIS_URL:
         "postgres://… Leave NETRA_REDIS_URL out, or name a PostgreSQL database."
     )
 if SQLITE:
+    _DEFAULT["ENGINE"] = "apps.core.sqlite"
     _DEFAULT["CONN_MAX_AGE"] = None
     _DEFAULT["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 10,
         "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;"
         "PRAGMA journal_size_limit=67108864;PRAGMA temp_store=MEMORY;"
-        # A checkpoint waits for the disk while nothing is written: every 16 MB, not every 4.
-        "PRAGMA wal_autocheckpoint=4000;",
+        # Of all connections only the server's writer carries the log over (apps.core.writer).
+        "PRAGMA wal_autocheckpoint=0;",
     }
 else:
     _DEFAULT["CONN_MAX_AGE"] = 0
@@ -325,6 +360,7 @@ SPECTACULAR_SETTINGS = {
         "ExecutionState": "apps.executions.serializers.STATES",
         "IssueStatus": "apps.issues.models.Issue.Status",
         "CallStatus": "apps.usage.models.Record.Status",
+        "WhileBusy": "apps.agents.catalogue.POLICIES",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -347,7 +383,11 @@ LOGGING = {
         }
     },
     # The relay says once that Redis is away, and once that it is back.
-    "loggers": {"channels_redis.pubsub": {"level": "CRITICAL"}},
+    # The pool would tell of each attempt while PostgreSQL is away; whoever waits for it tells.
+    "loggers": {
+        "channels_redis.pubsub": {"level": "CRITICAL"},
+        "psycopg.pool": {"level": "ERROR"},
+    },
     "root": {
         "handlers": ["stderr"],
         "level": os.environ.get("NETRA_LOG_LEVEL", "WARNING").upper(),

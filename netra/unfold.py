@@ -76,6 +76,10 @@ NAVIGATION = [
         _item("Usage", "bar_chart", "usage.Record"),
     ),
     _group(
+        "Installation",
+        _item("Flags", "toggle_on", "core.Flag"),
+    ),
+    _group(
         "People",
         _item("Organisations", "apartment", "accounts.Organisation"),
         _item("Users", "person", "accounts.User"),

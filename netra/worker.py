@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
@@ -11,11 +13,12 @@ from typing import Any
 
 from celery.signals import worker_shutting_down
 
-from apps.executions.runner import runner
+from apps.executions.runner import DRAIN_SECONDS, runner
 from netra.celery import app
 from netra.runtime import runtime
 
-STOP_SECONDS = 60.0
+# What runs drains first; then it is handed back, and connections are closed.
+STOP_SECONDS = DRAIN_SECONDS + 12
 
 
 class LoopThread:
@@ -63,14 +66,23 @@ def _running() -> Iterator[None]:
     """The runtime on a loop of its own, told to drain as soon as Celery is told to stop."""
     runtime.run_agents, runtime.serve_people = True, False
     thread = LoopThread()
-    thread.begin(runtime.start()).result()
+    # Until Celery has handlers of its own: what is claimed by then is drained too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
 
     def drain(**_: Any) -> None:
+        if stopping:
+            return
+        sys.stderr.write(runtime.farewell() + "\n")
         stopping.append(thread.begin(runtime.stop()))
+        # Celery would cancel or, after a nap, cut off; handing back is quicker, and loses nothing.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, lambda *_: runtime.hurry())
 
     stopping: list[Future[None]] = []
     worker_shutting_down.connect(drain)
     try:
+        thread.begin(runtime.start()).result()
         yield
     finally:
         worker_shutting_down.disconnect(drain)

@@ -16,7 +16,7 @@ from django.db import connection
 
 from apps.accounts.access import Principal
 from apps.accounts.models import Organisation, User
-from apps.core import database
+from apps.core import database, flags
 from apps.core.hub import Hub, hub
 from tests import factories
 
@@ -25,6 +25,7 @@ DATABASE_FIXTURES = {
     "db",
     "transactional_db",
     "_django_db_helper",
+    "django_db_blocker",
     "live_server",
     "committed",
 }
@@ -88,11 +89,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_threads_left() -> Iterator[None]:
-    """Database threads, the hub's loop and its watchers end with the test that used them."""
+    """Database threads, the hub's loop, its watchers and the flags end with the test that used them."""
     yield
     database.close()
     hub.unbind()
     hub._watchers.clear()
+    flags.forget()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from apps.agents.models import Agent
 from apps.audits import receipts
 from apps.audits.models import Receipt
 from apps.chat import models as chat
+from apps.core.models import Flag
 from apps.executions import models as executions
 from apps.executions import moves
 from apps.executions.states import ExecutionState, Phase
@@ -31,6 +32,8 @@ Row = Any
 
 # name → (which row, what it is changed to). Checks are broken by changing a valid row …
 CHANGED: dict[str, tuple[str, dict[str, object]]] = {
+    "core_flag_percentage_sane": ("flag", {"percentage": 101}),
+    "core_flag_name_present": ("flag", {"name": ""}),
     "audits_receipt_code_present": ("receipt", {"code": ""}),
     "audits_receipt_count_positive": ("receipt", {"count": 0}),
     "audits_receipt_last_not_before_first": ("receipt", {"last_at": BEFORE}),
@@ -38,6 +41,10 @@ CHANGED: dict[str, tuple[str, dict[str, object]]] = {
     "accounts_organisation_tier_known": ("organisation", {"tier": "gold"}),
     "accounts_organisation_status_known": ("organisation", {"status": "gone"}),
     "accounts_organisation_kind_known": ("organisation", {"kind": "friend"}),
+    "accounts_organisation_runs_something": (
+        "organisation",
+        {"concurrent_executions": 0},
+    ),
     "accounts_membership_role_known": ("membership", {"role": "king"}),
     "accounts_provider_never_makes_owners": ("provider", {"default_role": "owner"}),
     "accounts_provider_domain_present": ("provider", {"email_domain": ""}),
@@ -63,15 +70,35 @@ CHANGED: dict[str, tuple[str, dict[str, object]]] = {
     "executions_event_seq_from_one": ("event", {"seq": 0}),
     "executions_event_type_known": ("event", {"type": "agent_sneezed"}),
     "executions_event_final_is_terminal": ("started", {"final": True}),
+    "executions_breaker_state_known": (
+        "breaker",
+        {"state": "ajar", "opened_at": NOW, "open_until": NOW},
+    ),
+    "executions_breaker_open_has_times": ("breaker", {"state": "open"}),
+    "executions_breaker_probes_only_half_open": (
+        "breaker",
+        {"probe_token": uuid.uuid4()},
+    ),
+    "executions_breaker_key_present": ("breaker", {"key": ""}),
+    "executions_refused_move_why_known": ("refused", {"why": "because"}),
+    "executions_step_state_known": ("step", {"state": "guessed"}),
+    "executions_step_started_has_time": ("step", {"started_at": None}),
+    "executions_step_ended_iff_finished": ("step", {"finished_at": NOW}),
+    "executions_step_key_present": ("step", {"key": ""}),
+    "executions_approval_decided_iff_answered": ("approval", {"approved": True}),
+    "executions_approval_expires_later": ("approval", {"expires_at": BEFORE}),
     "usage_record_source_known": ("record", {"source": "hearsay"}),
     "usage_record_status_known": ("record", {"status": "maybe"}),
     "usage_record_cache_within_input": ("record", {"cached_tokens": 10_000}),
     "usage_record_cost_not_negative": ("record", {"cost_usd": -1}),
     "agents_agent_name_present": ("agent", {"name": ""}),
+    "agents_agent_while_busy_known": ("agent", {"while_busy": "shout"}),
     "chat_message_role_known": ("message", {"role": "oracle"}),
     "chat_message_text_present": ("message", {"text": ""}),
     "chat_message_only_replies_partial": ("message", {"partial": True}),
     "chat_key_present": ("key", {"key": ""}),
+    "chat_delivery_acknowledged_was_sent": ("delivery", {"acknowledged_to": 99}),
+    "chat_delivery_door_known": ("delivery", {"door": "window"}),
     "issues_issue_status_known": ("issue", {"status": "forgotten"}),
     "issues_issue_last_not_before_first": ("issue", {"last_seen": BEFORE}),
     "issues_issue_fingerprint_present": ("issue", {"fingerprint": ""}),
@@ -94,10 +121,20 @@ TWINS: dict[str, tuple[str, dict[str, object]]] = {
         {"event_uid": uuid.uuid4(), "execution_id": None},
     ),
     "executions_event_one_end": ("last", {"event_uid": uuid.uuid4(), "seq": 99}),
+    "executions_step_once_per_key": ("step", {}),
+    "executions_approval_once_per_call": (
+        "approval",
+        {"decided_at": NOW, "approved": True},
+    ),
+    "executions_approval_one_open": ("approval", {"call_id": "another"}),
+    "executions_refused_move_told_once": ("refused", {}),
     "usage_record_once_per_execution": ("record", {}),
     "agents_agent_name_once": ("agent", {}),
+    "core_flag_once_for_all": ("flag", {}),
+    "core_flag_once_per_organisation": ("own_flag", {}),
     "chat_message_one_reply_per_execution": ("reply", {}),
     "chat_key_once_per_person": ("key", {}),
+    "chat_delivery_once_per_thread": ("delivery", {}),
     "issues_issue_fingerprint_once": ("issue", {"number": 99}),
 }
 UNIQUE_FIELDS = {
@@ -107,6 +144,7 @@ UNIQUE_FIELDS = {
     "accounts.Token.digest": ("token", {}),
     "executions.Content.execution": ("content", {}),
     "executions.Event.event_uid": ("event", {"seq": 99}),
+    "executions.Breaker.key": ("breaker", {}),
     "issues.Issue.number": ("issue", {"fingerprint": "other"}),
     "issues.Evidence.execution": ("evidence", {}),
 }
@@ -146,6 +184,8 @@ def _accounts(alice, acme) -> dict[str, Row]:
             organisation=acme, user=alice, prefix="ntr_", digest="d", created_at=NOW
         ),
         "receipt": Receipt.objects.get(id=receipt),
+        "flag": Flag.objects.create(name="retries"),
+        "own_flag": Flag.objects.create(name="retries", organisation_id=acme.pk),
     }  # fmt: skip
 
 
@@ -168,7 +208,35 @@ def _executions(who) -> dict[str, Row]:
         "phase": executions.PhaseEntry.objects.get(execution_id=running.id),
         "event": executions.Event.objects.get(execution_id=running.id),
         "started": events[0],
+        "breaker": executions.Breaker.objects.create(key="openai:m", updated_at=NOW),
         "last": events[1],
+        "step": executions.Step.objects.create(
+            **moves.keys_of(running),
+            key="k",
+            tool="t",
+            state="started",
+            attempt=1,
+            fence=1,
+            planned_at=NOW,
+            started_at=NOW,
+        ),
+        "refused": executions.RefusedMove.objects.create(
+            **moves.keys_of(running),
+            from_state="running",
+            to_state="completed",
+            fence=1,
+            attempt=1,
+            why="fenced",
+            actor_label="runner",
+            at=NOW,
+        ),
+        "approval": executions.Approval.objects.create(
+            **moves.keys_of(running),
+            call_id="k:1",
+            tool="t",
+            asked_at=NOW,
+            expires_at=NOW + timedelta(hours=1),
+        ),
     }
 
 
@@ -189,6 +257,10 @@ def _others(alice, acme) -> dict[str, Row]:
         "thread": thread,
         "message": chat.Message.objects.create(**said, role="user"),
         "reply": chat.Message.objects.create(**said, role="assistant", execution_id=uuid.uuid4()),
+        "delivery": chat.Delivery.objects.create(
+            organisation=acme, user=alice, thread=thread, connection_id=uuid.uuid4(),
+            door="websocket", began_after=0, sent_to=3, opened_at=NOW,
+        ),
         "key": chat.IdempotencyKey.objects.create(**own, key="k", body_digest="d", answer={}),
         "record": Record.objects.create(
             organisation=acme, at=NOW, provider="p", model="m", input_tokens=10,

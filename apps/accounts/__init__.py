@@ -1,6 +1,6 @@
 """Who is who, and whose is what: users, organisations, memberships, providers, identities, tokens.
 
-Announces `MembershipChanged`. Hears allauth's sign-in signals.
+Announces `MembershipChanged`, `AccessEnded`. Hears the signals of signing in and out, and saved users.
 """
 
 from __future__ import annotations

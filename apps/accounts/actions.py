@@ -9,7 +9,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from apps.accounts.access import digest
-from apps.accounts.events import MembershipChanged
+from apps.accounts.events import AccessEnded, EndOfAccess, MembershipChanged
 from apps.accounts.models import (
     Identity,
     IdentityProvider,
@@ -109,6 +109,13 @@ def remove_member(*, actor: Actor, membership: Membership) -> None:
             role=None,
         )
     )
+    publish(
+        AccessEnded(
+            user_id=membership.user_id,
+            organisation_id=membership.organisation_id,
+            why=EndOfAccess.MEMBERSHIP_ENDED,
+        )
+    )
 
 
 def set_identity_status(*, actor: Actor, identity: Identity, status: str) -> None:
@@ -176,4 +183,11 @@ def revoke_token(*, actor: Actor, token: Token) -> None:
     """Make a token useless from now on."""
     Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(
         revoked_at=timezone.now()
+    )
+    publish(
+        AccessEnded(
+            user_id=token.user_id,
+            organisation_id=token.organisation_id,
+            why=EndOfAccess.TOKEN_REVOKED,
+        )
     )

@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.access import Principal
 from apps.core.bodies import StrictJSONParser
-from apps.core.database import retrying, write_now
+from apps.core.database import Proof, retrying, write_now
 from apps.core.errors import NotFoundError
 
 Result = TypeVar("Result")
@@ -58,9 +58,12 @@ class ScopedAPIView(APIView):
         assert isinstance(self.request.auth, Principal)
         return self.request.auth
 
-    def write(self, unit: Callable[[], Result]) -> Result:
+    def write(
+        self, unit: Callable[[], Result], *, proof: Proof[Result] | None = None
+    ) -> Result:
         """Run one unit of writing for whoever asks; again after a passing conflict."""
-        return retrying(lambda: write_now(self.principal.scope, unit))
+        scope = self.principal.scope
+        return retrying(lambda: write_now(scope, unit, proof=proof))
 
 
 class PatientAPIView(ScopedAPIView):

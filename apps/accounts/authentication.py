@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 
 from django.core.cache import cache
 from rest_framework import authentication, exceptions
@@ -14,7 +15,9 @@ from apps.accounts.models import User
 from apps.core.database import write_now
 from apps.core.errors import NotAuthenticatedError
 from apps.core.tenancy import topic
+from apps.core.transactions import TransactionError
 
+log = logging.getLogger(__name__)
 USE_NOTED_SECONDS = 300
 
 
@@ -60,4 +63,8 @@ def _note_use(principal: Principal, secret: str) -> None:
     if cache.add(
         topic(principal.organisation_id, "token", mark), "", USE_NOTED_SECONDS
     ):
-        write_now(principal.scope, lambda: actions.note_token_use(secret=secret))
+        try:
+            write_now(principal.scope, lambda: actions.note_token_use(secret=secret))
+        except TransactionError as error:
+            # On a full disk what can be read is still read.
+            log.info("%s", error.message, extra={"action": "token.use_not_noted"})

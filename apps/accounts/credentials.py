@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.http import parse_cookie
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from apps.accounts.access import (
     Principal,
@@ -20,7 +22,7 @@ from apps.accounts.access import (
     principal_from_token,
     user_from_session,
 )
-from apps.accounts.models import Membership, Organisation, Token
+from apps.accounts.models import Membership, Organisation, Token, User
 from apps.core.errors import NotAuthenticatedError
 
 BEARER = "bearer."
@@ -99,6 +101,44 @@ def still_valid(
             else digest(credential.secret) in tokens
         )
     }
+
+
+def with_a_way_in(
+    places: Collection[tuple[UUID, UUID]], now: datetime | None = None
+) -> set[tuple[UUID, UUID]]:
+    """Of (organisation, user), those who belong there and have a live token or session."""
+    now = now or timezone.now()
+    people = {user_id for _, user_id in places}
+    members = Membership.objects.filter(
+        user__in=people,
+        user__is_active=True,
+        organisation__status=Organisation.Status.ACTIVE,
+    )
+    allowed = set(members.values_list("organisation_id", "user_id")) & set(places)
+    tokens = Token.objects.filter(user__in=people, revoked_at__isnull=True)
+    by_token = set(
+        tokens.exclude(expires_at__lte=now).values_list("organisation_id", "user_id")
+    )
+    others = {user_id for _, user_id in allowed - by_token}
+    signed_in = _signed_in(others, now) if others else set()
+    return {place for place in allowed if place in by_token or place[1] in signed_in}
+
+
+def _signed_in(user_ids: set[UUID], now: datetime) -> set[UUID]:
+    """Of these people, those with a live session. The newest are read first, until all are found."""
+    users = {str(user.pk): user for user in User.objects.filter(pk__in=user_ids)}
+    found: set[UUID] = set()
+    live = Session.objects.filter(expire_date__gt=now).order_by("-expire_date")
+    for session in live.iterator(chunk_size=500):
+        told = session.get_decoded()
+        user = users.get(told.get(SESSION_KEY, ""))
+        if user is not None and constant_time_compare(
+            told.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
+        ):
+            found.add(user.pk)
+            if len(found) == len(users):
+                break
+    return found
 
 
 def _token(secret: str) -> Credential:

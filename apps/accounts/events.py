@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
+
+from apps.core.hub import crosses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,3 +16,22 @@ class MembershipChanged:
     organisation_id: UUID
     user_id: UUID
     role: str | None
+
+
+class EndOfAccess(StrEnum):
+    """Why somebody's access ended."""
+
+    LOGGED_OUT = "logged out"
+    TOKEN_REVOKED = "token revoked"  # noqa: S105 - no password
+    MEMBERSHIP_ENDED = "membership ended"
+    DEACTIVATED = "account deactivated"
+
+
+@crosses
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessEnded:
+    """A person lost one way in, or all of them: what is kept for them in memory goes."""
+
+    user_id: UUID
+    organisation_id: UUID | None  # none: everywhere
+    why: EndOfAccess

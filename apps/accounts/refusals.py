@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from apps.accounts.access import Principal
@@ -19,6 +20,7 @@ from apps.audits.receipts import Refusal
 from apps.core.database import write_now
 from apps.core.errors import NetraError
 from apps.core.tenancy import Scope, tenant
+from apps.core.transactions import is_failing
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def receipt_for(
     principal: Principal | None, error: NetraError, *, request: HttpRequest
 ) -> UUID | None:
     """Store what a known principal was refused, in a write of its own; None for strangers."""
-    if principal is None or error.status in UNRECORDED:
+    if principal is None or error.status in UNRECORDED or is_failing(error):
         return None
     refusal = Refusal.of(
         error,
@@ -92,6 +94,12 @@ def page(
     return _timed(
         render(request, "accounts/refused.html", context, status=error.status), error
     )
+
+
+def bare_page(error: NetraError) -> HttpResponse:
+    """The refusal as a page that asks the database nothing, for when it is the database that fails."""
+    text = render_to_string("503.html", {"error": error})
+    return _timed(HttpResponse(text, status=error.status), error)
 
 
 def problem(error: NetraError, *, receipt_id: UUID | None = None) -> HttpResponse:

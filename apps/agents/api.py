@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.api import ScopedAPIView
-from apps.agents.access import agents_for
-from apps.agents.catalogue import DEFAULT, AgentKind
+from apps.agents.access import agents_for, policies
+from apps.agents.catalogue import DEFAULT, POLICIES, AgentKind, WhileBusy
 from apps.core.paging import whole
 
 
@@ -23,6 +23,10 @@ class AgentSerializer(serializers.Serializer[Any]):
     description = serializers.CharField()
     kind = serializers.ChoiceField(choices=[kind.value for kind in AgentKind])
     default = serializers.BooleanField()
+    while_busy = serializers.ChoiceField(
+        choices=POLICIES,
+        help_text="What becomes of a message that comes while an answer is being written.",
+    )
 
 
 class AgentPageSerializer(serializers.Serializer[Any]):
@@ -39,6 +43,7 @@ class AgentsView(ScopedAPIView):
     @extend_schema(responses=AgentPageSerializer, operation_id="agents_list")
     def get(self, request: Request) -> Response:
         """The agents you may ask, by the name to send with a message."""
+        while_busy = policies()
         found = [
             {
                 "name": profile.name,
@@ -46,6 +51,7 @@ class AgentsView(ScopedAPIView):
                 "description": profile.description,
                 "kind": profile.kind.value,
                 "default": profile.name == DEFAULT,
+                "while_busy": while_busy.get(profile.name, WhileBusy.QUEUE).value,
             }
             for profile in agents_for(is_staff=self.principal.is_staff)
         ]

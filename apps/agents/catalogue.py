@@ -23,6 +23,9 @@ class WhileBusy(StrEnum):
     INTERRUPT = "interrupt"  # the running answer is stopped, and it goes next
 
 
+POLICIES = [policy.value for policy in WhileBusy]
+
+
 @dataclass(frozen=True, slots=True)
 class AgentProfile:
     """One agent."""
@@ -57,6 +60,13 @@ AGENTS: dict[str, AgentProfile] = {
         ),
         AgentProfile("hanging-turn", "Hanging turn", "Never answers.", _D),
         AgentProfile("crashing-turn", "Crashing turn", "Its tool raises an error.", _D),
+        AgentProfile(
+            "effect-turn",
+            "Effect turn",
+            "Its tool leaves a line in a file; say ask, retry or fail to choose what a "
+            "later attempt does about an unknown one.",
+            _D,
+        ),
     )
 }
 DEFAULT = "analyst"

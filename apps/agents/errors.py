@@ -8,8 +8,14 @@ from apps.core.errors import NetraError
 class ProviderError(NetraError):
     """The model's provider failed."""
 
-    code, status, retryable = "provider_error", 502, True
+    code, status, retryable, transient = "provider_error", 502, True, True
     fix = "Try again in a moment."
+
+
+class ProviderTimeoutError(ProviderError):
+    """The model's provider did not answer in time."""
+
+    code, status = "provider_timeout", 504
 
 
 class ProviderRateLimitError(ProviderError):
@@ -22,8 +28,21 @@ class ProviderRateLimitError(ProviderError):
 class ProviderRefusedError(ProviderError):
     """The model's provider refused the request."""
 
-    code, retryable = "provider_refused", False
+    code, retryable, transient = "provider_refused", False, False
     fix = "An administrator should check the model's name and key."
+
+
+class CircuitBreakerOpenError(NetraError):
+    """Calls to the model's provider are stopped for a while, because it kept failing."""
+
+    code, status, retryable = "circuit_breaker_open", 503, True
+
+
+class ProviderPausedError(CircuitBreakerOpenError):
+    """The model's provider asked not to be called for a while."""
+
+    # It is well, and nothing was sent to it: waiting is all that is needed.
+    transient = True
 
 
 class ToolFailedError(NetraError):

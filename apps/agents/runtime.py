@@ -5,21 +5,24 @@ Imported only by workers (it is slow to load). Knows no database and no Django.
 
 from __future__ import annotations
 
-import inspect
-import json
-import math
-import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import Protocol
 
-from pydantic_ai import Agent, ModelRetry, RunContext, Tool
+from pydantic_ai import Agent, RunContext
 from pydantic_ai.exceptions import (
     AgentRunError,
     ModelAPIError,
+    ModelConnectionError,
+    ModelHTTPError,
+    ModelQuotaExceededError,
     ModelRateLimitError,
     ModelRequestRejectedError,
+    ModelRequestTimeout,
+    ModelServerError,
+    ModelTimeoutError,
+    ModelUnavailableError,
     UnexpectedModelBehavior,
     UserError,
 )
@@ -37,35 +40,32 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.usage import UsageLimits
 
+from apps.agents.calls import Ledger, ToolListener, ToolSpec, clean, shown, tool_of
 from apps.agents.errors import (
     ModelMisbehavedError,
     ProviderError,
     ProviderRateLimitError,
     ProviderRefusedError,
-    ToolFailedError,
+    ProviderTimeoutError,
     UnknownModelError,
 )
 from apps.agents.scripted import ScriptedProviderFailure
-from apps.core.errors import InvalidInputError, NetraError
+from apps.core.errors import NetraError
 from apps.executions.contexts import UserExecutionContext
 
+__all__ = [
+    "Answer", "Listener", "Situation", "ToolSpec", "Voice", "build", "clean", "model_named", "run", "shown",
+]  # fmt: skip
 REQUEST_LIMIT = 12  # model requests in one turn
-RESULT_BYTES = 8 * 1024  # of a tool's result in an event
-RESULT_DEPTH = 32
+HTTP_SERVER_ERROR = 500
 PARAGRAPH = "\n\n"
 
 
-class Listener(Protocol):
+class Listener(ToolListener, Protocol):
     """Who is told what the agent does."""
 
     def say(self, text: str) -> None: ...
     def request_began(self) -> None: ...
-    async def tool_began(
-        self, call_id: str, tool: str, arguments: Mapping[str, object]
-    ) -> None: ...
-    async def tool_ended(
-        self, call_id: str, tool: str, status: str, result: object, ms: int
-    ) -> None: ...
 
 
 class Voice:
@@ -103,18 +103,9 @@ class Situation:
 
     context: UserExecutionContext
     listener: Listener
+    ledger: Ledger | None = None
     voice: Voice = field(default_factory=Voice)
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
-    """A tool as the loop needs it. `function` takes the context first, or nothing but arguments."""
-
-    name: str
-    description: str
-    schema: Mapping[str, object]
-    function: Callable[..., Awaitable[object]]
-    takes_context: bool = True
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +123,23 @@ def build(
     model: Model | str, instructions: str, tools: Sequence[ToolSpec]
 ) -> Agent[Situation, str]:
     """One reusable agent; raises UnknownModelError for a name that pydantic-ai does not know."""
-    try:
-        chosen = model if isinstance(model, Model) else infer_model(model)
-    except (UserError, ValueError, ImportError) as error:
-        raise UnknownModelError(
-            f"The model {model!r} cannot be used: {error}"
-        ) from error
     return Agent(
-        chosen,
+        model if isinstance(model, Model) else model_named(model),
         deps_type=Situation,
         instructions=instructions or None,
-        tools=[_tool(spec) for spec in tools],
+        tools=[tool_of(spec) for spec in tools],
         retries=2,
     )
+
+
+def model_named(name: str) -> Model:
+    """A provider's model; raises UnknownModelError for a name that pydantic-ai does not know."""
+    try:
+        return infer_model(name)
+    except (UserError, ValueError, ImportError) as error:
+        raise UnknownModelError(
+            f"The model {name!r} cannot be used: {error}"
+        ) from error
 
 
 async def run(
@@ -170,7 +165,7 @@ async def run(
             "The model's provider broke off in the middle of the answer."
         ) from error
     except AgentRunError as error:
-        raise _explained(error) from error
+        raise explained(error) from error
     usage = result.usage
     response = result.response
     return Answer(
@@ -179,17 +174,6 @@ async def run(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cached_tokens=usage.cache_read_tokens,
-    )
-
-
-def clean(text: str) -> str:
-    """Text that can be stored and sent: without NUL and lone surrogates."""
-    if text.isascii() and "\x00" not in text:
-        return text
-    return (
-        text.replace("\x00", "�")
-        .encode("utf-16", "surrogatepass")
-        .decode("utf-16", "replace")
     )
 
 
@@ -211,99 +195,44 @@ async def _hear(
     voice.end(listener)
 
 
-def _tool(spec: ToolSpec) -> Tool[Situation]:
-    return Tool.from_schema(
-        partial(_call, spec),
-        spec.name,
-        spec.description,
-        dict(spec.schema),
-        takes_ctx=True,
-    )
-
-
-async def _call(spec: ToolSpec, ctx: RunContext[Situation], **arguments: Any) -> object:
-    """Call one tool between its two events."""
-    listener, call_id = ctx.deps.listener, ctx.tool_call_id or "call"
-    await listener.tool_began(call_id, spec.name, arguments)
-    started = time.perf_counter()
-
-    def ms() -> int:
-        return int((time.perf_counter() - started) * 1000)
-
-    try:
-        result = await _bound(spec, ctx.deps.context, arguments)
-    except InvalidInputError as error:
-        said = f"{error.message} {error.fix}"
-        problem = shown({"error": said})
-        await listener.tool_ended(call_id, spec.name, "error", problem, ms())
-        raise ModelRetry(said) from error
-    except Exception as error:
-        await listener.tool_ended(
-            call_id, spec.name, "error", {"error": "The tool failed."}, ms()
-        )
-        raise ToolFailedError(f"The tool {spec.name!r} failed.") from error
-    await listener.tool_ended(call_id, spec.name, "ok", shown(result), ms())
-    return result
-
-
-def _bound(
-    spec: ToolSpec, context: UserExecutionContext, arguments: Mapping[str, object]
-) -> Awaitable[object]:
-    """The call, not yet made; raises InvalidInputError for arguments the tool does not take."""
-    first = (context,) if spec.takes_context else ()
-    try:
-        _signature(spec.function).bind(*first, **arguments)
-    except TypeError as error:
-        raise InvalidInputError(
-            f"The tool {spec.name!r} cannot take these arguments: {error}.",
-            fix="Call it with the arguments its schema names.",
-        ) from error
-    return spec.function(*first, **arguments)
-
-
-_signature = lru_cache(maxsize=128)(inspect.signature)
-
-
-def shown(result: object) -> object:
-    """A tool's result as an event may carry it: at most 8 KiB of JSON, else its size and beginning."""
-    result = plain(result)
-    text = json.dumps(result, ensure_ascii=False)
-    if len(text) <= RESULT_BYTES // 4:
-        return result
-    size = len(text.encode())
-    if size <= RESULT_BYTES:
-        return result
-    return {"too_long": True, "bytes": size, "beginning": text[:500]}
-
-
-def plain(value: object, depth: int = 0) -> object:
-    """`value` as JSON that every database takes: texts cleaned, whatever is odd as text."""
-    if depth > RESULT_DEPTH:
-        return "…"
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return {clean(str(k)): plain(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item, depth + 1) for item in value]
-    return clean(str(value))
-
-
 def _message(said: Mapping[str, str]) -> ModelMessage:
     if said["role"] == "user":
         return ModelRequest(parts=[UserPromptPart(content=said["text"])])
     return ModelResponse(parts=[TextPart(content=said["text"])])
 
 
-def _explained(error: AgentRunError) -> NetraError:
+def explained(error: AgentRunError) -> NetraError:
+    """A failure of the loop or of a provider, in words that give away nothing of either."""
     if isinstance(error, ModelRateLimitError):
-        return ProviderRateLimitError("The model's provider is busy.")
-    if isinstance(error, ModelRequestRejectedError):
-        return ProviderRefusedError("The model's provider refused the request.")
+        return ProviderRateLimitError(retry_after=error.retry_after)
+    if isinstance(error, ModelQuotaExceededError):
+        return ProviderRefusedError(
+            "The account with the model's provider is used up.",
+            fix="An administrator should look at the account with the provider.",
+        )
+    if isinstance(error, ModelTimeoutError | ModelRequestTimeout):
+        return ProviderTimeoutError()
+    if isinstance(error, ModelRequestRejectedError) or _is_client_fault(error):
+        return ProviderRefusedError()
     if isinstance(error, ModelAPIError):
-        return ProviderError("The model's provider failed.")
+        return ProviderError(retry_after=error.retry_after)
     if isinstance(error, UnexpectedModelBehavior):
-        return ModelMisbehavedError("The model gave no usable answer.")
+        return ModelMisbehavedError()
     return ModelMisbehavedError("The agent could not come to an end.")
+
+
+def is_outage(error: AgentRunError) -> bool:
+    """Whether it says that the provider is ill: 5xx, silence, a broken connection.
+
+    Refusals and rate limits come from a provider that is well. So does a request that waited in
+    vain for a connection of ours.
+    """
+    if isinstance(error, ModelConnectionError):
+        return error.phase != "pool"
+    return isinstance(
+        error, ModelServerError | ModelUnavailableError | ModelRequestTimeout
+    ) or (isinstance(error, ModelHTTPError) and error.status_code >= HTTP_SERVER_ERROR)
+
+
+def _is_client_fault(error: AgentRunError) -> bool:
+    return isinstance(error, ModelHTTPError) and error.status_code < HTTP_SERVER_ERROR

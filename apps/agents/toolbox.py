@@ -18,7 +18,7 @@ from apps.agents.tabulation import Json
 from apps.core import database
 from apps.core.errors import InvalidInputError
 from apps.core.tenancy import tenant
-from apps.executions.contexts import UserExecutionContext
+from apps.executions.contexts import UserExecutionContext, checked_context
 from apps.usage import queries, savings
 from apps.usage.periods import FORMS, parse_period
 from apps.usage.queries import COLUMNS, Dimension
@@ -210,7 +210,7 @@ async def _read(
     context: UserExecutionContext, work: Callable[[datetime], Json]
 ) -> Json:
     """Read for the context's organisation; one context has one 'now', so that its figures agree."""
-    context.verify()
+    checked_context(context)
     scope = tenant(context.organisation_id, context.user_id)
     return tabulation.fit(await database.read(scope, lambda: work(context.created_at)))
 

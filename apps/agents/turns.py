@@ -6,7 +6,7 @@ The work registered as `agents.turn`. Loaded when the first turn runs.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -20,9 +20,13 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
-from apps.agents import analyst, runtime, scripted
+from apps.agents import analyst, guarded, runtime, scripted
+from apps.agents.calls import Unknown, shown_arguments
+from apps.agents.effects import Also, StepLedger
+from apps.agents.errors import CircuitBreakerOpenError
 from apps.agents.runtime import Situation, ToolSpec
 from apps.agents.toolbox import TOOLS
+from apps.core.flags import Switch, enabled
 from apps.executions.events import Usage
 from apps.executions.leased import LeasedExecution
 from apps.executions.runners import Outcome
@@ -43,11 +47,29 @@ _LOOKUP = {
     "required": ["q"],
     "additionalProperties": False,
 }
+_NOTE = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
 DIAGNOSTIC_TOOLS = (
     ToolSpec(
         "lookup", "Look something up.", _LOOKUP, scripted.lookup, takes_context=False
     ),
     ToolSpec("crash", "Crash.", _EMPTY, scripted.crash, takes_context=False),
+    *(
+        ToolSpec(
+            scripted.note_tool(policy.value),
+            f"Note a text in a file; where nobody knows whether it was noted: {policy}.",
+            _NOTE,
+            partial(scripted.note, settings.NETRA_VAR / "effects.log"),
+            takes_context=False,
+            effects=True,
+            after_unknown=policy,
+        )
+        for policy in Unknown
+    ),
 )
 
 
@@ -56,14 +78,23 @@ async def run_turn(lease: LeasedExecution) -> Outcome:
     given: dict[str, Any] = await lease.input()
     listener = TurnListener(lease)
     listener.begin()
-    answer = await runtime.run(
-        agent_for(lease.standing.agent, str(given.get("model") or "")),
-        question=str(given["text"]),
-        history=given.get("history") or [],
-        situation=Situation(lease.context(), listener),
-    )
+    try:
+        answer = await runtime.run(
+            agent_for(lease.standing.agent, str(given.get("model") or "")),
+            question=str(given["text"]),
+            history=given.get("history") or [],
+            situation=Situation(lease.context(), listener, _ledger(lease, listener)),
+        )
+    except CircuitBreakerOpenError:
+        listener.request_refused()
+        raise
     listener.end()
     return Outcome(text=answer.text, usage=_usage(answer))
+
+
+def _ledger(lease: LeasedExecution, listener: TurnListener) -> StepLedger | None:
+    on = enabled(Switch.STEP_LEDGER, lease.standing.organisation_id)
+    return StepLedger(lease, listener) if on else None
 
 
 class TurnListener:
@@ -81,32 +112,50 @@ class TurnListener:
         if self._lease.latest_phase is not Phase.LLM_INTERACTION:
             self._lease.phase(Phase.LLM_INTERACTION)
 
+    def request_refused(self) -> None:
+        self.request_began()
+        self._lease.phase(Phase.CIRCUIT_BREAKER_OPEN)
+
     def say(self, text: str) -> None:
         self._lease.say(text)
 
     async def tool_began(
-        self, call_id: str, tool: str, arguments: Mapping[str, object]
+        self,
+        call_id: str,
+        tool: str,
+        arguments: Mapping[str, object],
+        also: Also | None = None,
     ) -> None:
         if self._lease.latest_phase is Phase.LLM_INTERACTION:
             self._lease.phase(Phase.TOOL_EXECUTION)
         payload = {
             "call_id": call_id,
             "tool": tool,
-            "arguments": runtime.shown(dict(arguments)),
+            "arguments": shown_arguments(arguments),
         }
-        await self._lease.announce(EventType.TOOL_EXECUTING, payload)
+        await self._lease.announce(EventType.TOOL_EXECUTING, payload, also)
 
     async def tool_ended(
-        self, call_id: str, tool: str, status: str, result: object, ms: int
+        self,
+        call_id: str,
+        tool: str,
+        status: str,
+        result: object,
+        ms: int,
+        *,
+        also: Also | None = None,
+        kept: bool = False,
     ) -> None:
-        payload = {
+        payload: dict[str, object] = {
             "call_id": call_id,
             "tool": tool,
             "status": status,
             "result": result,
             "ms": ms,
         }
-        await self._lease.announce(EventType.TOOL_COMPLETED, payload)
+        if kept:
+            payload["kept"] = True  # the result is an earlier attempt's
+        await self._lease.announce(EventType.TOOL_COMPLETED, payload, also)
 
     def end(self) -> None:
         self.request_began()
@@ -125,7 +174,9 @@ def agent_for(name: str, model: str) -> Agent[Situation, str]:
         return runtime.build(_scripted_model(name), "", DIAGNOSTIC_TOOLS)
     chosen = model or settings.NETRA_MODEL
     return runtime.build(
-        _offline_model() if chosen == OFFLINE else chosen, INSTRUCTIONS, _tools()
+        _offline_model() if chosen == OFFLINE else guarded.model_named(chosen),
+        INSTRUCTIONS,
+        _tools(),
     )
 
 
@@ -140,7 +191,7 @@ def _scripted_model(name: str) -> FunctionModel:
 
     async def stream(messages: list[ModelMessage], _: AgentInfo) -> AsyncIterator[Any]:
         returned = any(isinstance(part, ToolReturnPart) for part in messages[-1].parts)
-        async for step in script(returned):
+        async for step in script(returned, _question(messages)):
             if isinstance(step, scripted.CallTool):
                 yield {
                     0: DeltaToolCall(
@@ -151,6 +202,13 @@ def _scripted_model(name: str) -> FunctionModel:
                 yield step
 
     return FunctionModel(stream_function=stream, model_name=name)
+
+
+def _question(messages: list[ModelMessage]) -> str:
+    """What the person asked last."""
+    parts = (part for message in reversed(messages) for part in message.parts)
+    asked = (str(part.content) for part in parts if isinstance(part, UserPromptPart))
+    return next(asked, "")
 
 
 def _offline_model() -> FunctionModel:

@@ -9,17 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.utils import timezone
-
 from apps.accounts.access import Principal
 from apps.agents.access import ChosenAgent, agent_for
-from apps.agents.catalogue import RUNNER
+from apps.agents.catalogue import RUNNER, WhileBusy
 from apps.chat import access, queries
-from apps.chat.limits import WAITING_PER_THREAD
 from apps.chat.models import IdempotencyKey, Message, Thread
-from apps.core import sql
+from apps.chat.precedence import must_wait
+from apps.core import faults, sql
+from apps.core.clock import clock
 from apps.core.errors import (
-    ConflictError,
     IdempotencyConflictError,
     NotAllowedError,
     NotFoundError,
@@ -35,13 +33,6 @@ from apps.executions.states import EventType
 
 TITLE_LENGTH = 60
 Claimer = Callable[[Standing, Mapping[str, object], datetime], list[Draft]]
-
-
-class ThreadBusyError(ConflictError):
-    """Too many messages wait in this thread."""
-
-    code = "thread_busy"
-    fix = "Wait for an answer, or stop the running one."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +61,8 @@ class Asked:
     message_id: UUID
     execution_id: UUID
     seq: int
+    queued: bool = False  # it waits for what was asked before it in its thread
+    policy: WhileBusy = WhileBusy.QUEUE
     duplicate: bool = False
     entries: tuple[LogEntry, ...] = ()
 
@@ -79,6 +72,8 @@ class Asked:
             "execution_id": str(self.execution_id),
             "thread_id": str(self.thread_id),
             "seq": self.seq,
+            "queued": self.queued,
+            "policy": self.policy.value,
         }
 
 
@@ -91,6 +86,7 @@ def ask(
 ) -> Asked:
     """Write a question with its execution; claims it at once where `claim` has a free slot.
 
+    What else is alive in the thread comes first, or makes way, as the agent's policy says.
     Raises NotFoundError for an absent or foreign thread, IdempotencyConflictError, ThreadBusyError,
     NotAllowedError; then nothing is written.
     """
@@ -98,9 +94,9 @@ def ask(
         raise NotAllowedError("Your role may read but not ask.")
     if question.client_id and (known := _known(principal, question)) is not None:
         return known
-    now = now or timezone.now()
+    now = now or clock.now()
     agent = agent_for(question.agent, is_staff=principal.is_staff)
-    thread_id, waits = _thread(principal, question, now)
+    thread_id, waits = _thread(principal, agent, question, now)
     message_id = rising_id()
     order = _order(principal, agent, thread_id, question, waits=waits)
     _write_message(principal, thread_id, message_id, question, order.id, now)
@@ -123,10 +119,13 @@ def ask(
         message_id=message_id,
         execution_id=order.id,
         seq=entries[0].seq,
+        queued=waits,
+        policy=agent.while_busy,
         entries=tuple(entries),
     )
     if question.client_id:
         _remember(principal, question, asked, now)
+    faults.reach("in_intake")
     return asked
 
 
@@ -134,7 +133,7 @@ def open_thread(
     *, principal: Principal, title: str = "", now: datetime | None = None
 ) -> UUID:
     """Start an empty conversation with its log; returns its id."""
-    now = now or timezone.now()
+    now = now or clock.now()
     thread_id = rising_id()
     journal.open_stream(
         stream_id=thread_id,
@@ -179,9 +178,7 @@ def release_next(stream_id: UUID, now: datetime | None = None) -> bool:
     standing = alive[0]
     given = execution_queries.input_of(standing.id)
     given["history"] = queries.history_without_waiting(stream_id)
-    executions.complete_input(
-        standing=standing, values=given, now=now or timezone.now()
-    )
+    executions.complete_input(standing=standing, values=given, now=now or clock.now())
     return True
 
 
@@ -232,6 +229,9 @@ def _known(principal: Principal, question: Question) -> Asked | None:
         message_id=UUID(answer["message_id"]),
         execution_id=UUID(answer["execution_id"]),
         seq=answer["seq"],
+        # The release before kept neither.
+        queued=answer.get("queued", False),
+        policy=WhileBusy(answer.get("policy", WhileBusy.QUEUE)),
         duplicate=True,
     )
 
@@ -251,7 +251,7 @@ def _remember(
 
 
 def _thread(
-    principal: Principal, question: Question, now: datetime
+    principal: Principal, agent: ChosenAgent, question: Question, now: datetime
 ) -> tuple[UUID, bool]:
     """The thread's id, and whether something in it must end first."""
     if question.thread_id is None:
@@ -268,12 +268,7 @@ def _thread(
     where = {"id": thread_id, "organisation_id": organisation_id}
     if not sql.swap(Thread, where=where, values=values):
         raise NotFoundError("There is no such thread.", field="thread_id")
-    alive = queries.alive_count(organisation_id, thread_id)
-    if alive > WAITING_PER_THREAD:
-        raise ThreadBusyError(
-            values={"waiting": alive - 1, "limit": WAITING_PER_THREAD}
-        )
-    return thread_id, alive > 0
+    return thread_id, must_wait(principal, agent, thread_id, now)
 
 
 def _order(

@@ -166,7 +166,8 @@ class MessagesView(PatientAPIView):
         question = _question(request, thread_id, limits.text_max)
         claim = runner.claim_at_intake if runner.free > 0 else None
         asked = self.write(
-            partial(actions.ask, principal=who, question=question, claim=claim)
+            partial(actions.ask, principal=who, question=question, claim=claim),
+            proof=lambda told: queries.is_asked(told.message_id),
         )
         if not asked.duplicate:
             connections.tell_others(who, "thread_changed", asked.thread_id, None)
@@ -211,10 +212,12 @@ class ThreadEventsView(PatientAPIView):
     def get(self, request: Request, thread_id: UUID) -> HttpResponseBase:
         """Events after `after`. `Accept: text/event-stream` keeps the connection and sends what follows."""
         thread = access.thread_for(self.principal.user_id, thread_id)
-        position = _position(thread)
         if request.accepted_renderer.media_type == streaming.MEDIA_TYPE:
-            return self._stream(request, thread, position)
+            return self._stream(request, thread, _position(thread))
         page = events_page(request, partial(execution_queries.events_after, thread.pk))
+        position = _position(thread)  # after the page: a cut between them is noticed
+        if after := sequence(request.query_params.get("after")):
+            streaming.check_kept(after, position)
         document = page | {
             "epoch": position.epoch,
             "first_kept": position.first_kept,

@@ -18,3 +18,5 @@ class ChatConfig(AppConfig):
 
         sweeps.register("chat.release_waiting", sweeper.release_waiting, every=5)
         sweeps.register("chat.forget_old_keys", sweeper.forget_old_keys, every=3600)
+        forget = sweeper.forget_old_deliveries
+        sweeps.register("chat.forget_old_deliveries", forget, every=60)

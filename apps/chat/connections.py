@@ -17,10 +17,12 @@ from django.conf import settings
 from apps.accounts.access import Principal
 from apps.accounts.credentials import Credential, still_valid
 from apps.chat import protocol
-from apps.chat.delivery import Subscription, delivery
+from apps.chat.delivery import delivery
+from apps.chat.ledger import Door, Progress, ledger
 from apps.chat.limits import Limits
 from apps.chat.outbox import Outbox
 from apps.chat.protocol import CloseCode
+from apps.chat.subscriptions import Subscription
 from apps.core.database import read
 from apps.core.errors import (
     NetraError,
@@ -66,8 +68,11 @@ class Connection:
     limits: Limits
     outbox: Outbox
     end: Callable[[CloseCode | int, NetraError], Awaitable[None]]
+    door: Door = Door.WEBSOCKET
     id: UUID = field(default_factory=uuid4)
+    close_code: int | None = None
     subscriptions: dict[UUID, Subscription] = field(default_factory=dict)
+    progress: dict[UUID, Progress] = field(default_factory=dict)
     changed: set[UUID] = field(default_factory=set)
     bad_frames: int = 0
     heard_at: float = field(default_factory=time.monotonic)
@@ -83,16 +88,50 @@ class Connection:
 
     def subscribe(self, thread_id: UUID, last: int) -> Subscription:
         """Attach to a thread's stream, everything up to `last` being known to the client."""
-        self.unsubscribe(thread_id)
-        subscription = Subscription(self.principal.scope, thread_id, self.outbox, last)
+        self._detach(thread_id)
+        account = self._account(thread_id, last)
+        subscription = Subscription(
+            self.principal.scope,
+            thread_id,
+            self.outbox,
+            last,
+            # A stream over HTTP keeps account itself: its queue is not the last stop.
+            account if self.door is Door.WEBSOCKET else None,
+        )
+        subscription.leave = partial(self._left, subscription)
         self.subscriptions[thread_id] = subscription
         delivery.attach(subscription)
         return subscription
 
     def unsubscribe(self, thread_id: UUID) -> None:
+        if self._detach(thread_id):
+            self.progress[thread_id].close(self.close_code)
+
+    def _detach(self, thread_id: UUID) -> bool:
         subscription = self.subscriptions.pop(thread_id, None)
         if subscription is not None:
             delivery.detach(subscription)
+        return subscription is not None
+
+    def _left(self, subscription: Subscription) -> None:
+        """A subscription ended by itself; another one may have taken its place."""
+        if self.subscriptions.get(subscription.thread_id) is subscription:
+            self.unsubscribe(subscription.thread_id)
+
+    def _account(self, thread_id: UUID, after: int) -> Progress:
+        """The one account of this connection in a thread, however often it subscribes."""
+        known = self.progress.get(thread_id)
+        if known is not None:
+            known.reopen(after)
+            return known
+        opened = self.progress[thread_id] = ledger.open(
+            place=self.place,
+            thread_id=thread_id,
+            connection_id=self.id,
+            door=self.door,
+            after=after,
+        )
+        return opened
 
     def notice(self, message: object) -> None:
         """Hear of this person's other sockets."""
@@ -139,18 +178,22 @@ class Connections:
 
     def start(self) -> None:
         self.refusing = None
+        ledger.start()
         self._ticking = asyncio.get_running_loop().create_task(
             self._tick_for_ever(), name="netra-connections"
         )
 
     async def stop(self) -> None:
-        """Send everybody away with 4503: the server is going."""
+        """Send everybody away with 4503, and write down what they got: the server is going."""
         self.refusing = UnavailableError("The server is going away.", retry_after=2)
         ending = [c.end(CloseCode.UNAVAILABLE, self.refusing) for c in self.all()]
         await asyncio.gather(*ending, return_exceptions=True)
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
+        for connection in self.all():
+            connection.close()
+        await ledger.stop()
 
     def all(self) -> list[Connection]:
         return [connection for group in self._open.values() for connection in group]

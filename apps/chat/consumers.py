@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.http.request import validate_host
 
 from apps.accounts import credentials
@@ -37,6 +37,8 @@ from apps.executions.states import EventType
 log = logging.getLogger(__name__)
 
 FAREWELL_SECONDS = 2.0
+SLOW_FAREWELL_SECONDS = 10.0  # who reads again by then learns why it was sent away
+SIGN_IN_SECONDS = 8.0  # then the database is as good as away
 SIGN_IN = system("consumers: who opens this socket")
 
 
@@ -67,7 +69,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     """One socket of one person. Serves all their threads in one organisation."""
 
     connection: Connection | None = None
-    ended = False
+    ended = cut_off = False
 
     async def __call__(
         self,
@@ -81,10 +83,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         channel layer; one slow call there would hold up every socket. Here frames come straight in.
         """
         self.scope, self._raw_send = scope, send
+        self._serving = asyncio.current_task()
         try:
             while not self.ended:
                 message = await receive()
                 if message["type"] == "websocket.disconnect":
+                    self._told_code(message.get("code"))
                     return
                 if message["type"] == "websocket.connect":
                     await self._connect()
@@ -93,6 +97,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     await router.route(self.connection, message.get("text"))
                     if self.connection.outbox.overfull:
                         await self._end(CloseCode.SLOW, SlowError())
+        except asyncio.CancelledError:
+            if not self.cut_off:
+                raise
         finally:
             self._leave()
 
@@ -113,9 +120,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 raise TooManyConnectionsError(values={"limit": limits.connections})
         except NetraError as error:
             await self._refuse(error)
-        except DatabaseError:
-            log.exception(
-                "the database failed a connection",
+        except (Error, TimeoutError, RuntimeError) as error:
+            # The database is away, frozen, or its threads have just ended: never 1011.
+            log.warning(
+                "a connection could not be signed in: %s: %s",
+                type(error).__name__,
+                error,
                 extra={"action": "chat.connect_failed"},
             )
             await self._refuse(
@@ -139,9 +149,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             )
         if origin is not None and not _is_own_origin(origin, headers.get("host", "")):
             raise NotAllowedError("This origin may not connect.", field="origin")
-        principal = await read(
-            SIGN_IN, lambda: credentials.principal_of(credential, slug)
-        )
+        async with asyncio.timeout(SIGN_IN_SECONDS):
+            principal = await read(
+                SIGN_IN, lambda: credentials.principal_of(credential, slug)
+            )
         return principal, credential
 
     def _welcome(
@@ -195,10 +206,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Say why in a frame, then close with the code: browsers see no reason otherwise."""
         code = next(
             (c for kind, c in CLOSE_CODES.items() if isinstance(error, kind)),
-            CloseCode.REFUSED,
+            CloseCode.UNAVAILABLE if error.status == 503 else CloseCode.REFUSED,
         )
         self.ended = True
-        await self._farewell([protocol.error_frame(error)], code)
+        await self._farewell(protocol.error_frame(error), code)
 
     async def _end(self, code: CloseCode | int, error: NetraError) -> None:
         """End an accepted connection; what is queued still goes, unless the client is slow."""
@@ -208,25 +219,52 @@ class ChatConsumer(AsyncWebsocketConsumer):
         current = asyncio.current_task()
         if self._writer is not current:
             self._writer.cancel()
-        queued: list[str] = []
+        rest: Outbox | None = None
         if self.connection is not None:
-            queued = [] if code == CloseCode.SLOW else self.connection.outbox.take_all()
+            self._told_code(code)
             self.connection.outbox.close()
-        await self._farewell([*queued, protocol.error_frame(error)], code)
+            if code == CloseCode.SLOW:
+                connections.remove(self.connection)
+            else:
+                rest = self.connection.outbox
+        await self._farewell(protocol.error_frame(error), code, rest)
 
-    async def _farewell(self, frames: list[str], code: int) -> None:
+    async def _farewell(
+        self, reason: str, code: int, rest: Outbox | None = None
+    ) -> None:
+        slow = code == CloseCode.SLOW
         try:
-            async with asyncio.timeout(FAREWELL_SECONDS):
-                for frame in frames:
-                    await self._send_text(frame)
+            async with asyncio.timeout(
+                SLOW_FAREWELL_SECONDS if slow else FAREWELL_SECONDS
+            ):
+                if rest is not None:
+                    await rest.send_rest()
+                await self._send_text(reason)
                 await self._raw_send({"type": "websocket.close", "code": int(code)})
         except Exception as error:  # noqa: BLE001 - the client may be gone, in each server's own way
             log.info(
                 "a farewell failed: %s", error, extra={"action": "chat.farewell_failed"}
             )
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        """A client that takes not even its farewell: the call ends, and the server ends the socket."""
+        self.cut_off = True
+        if self._serving is not None and self._serving is not asyncio.current_task():
+            self._serving.cancel()
 
     async def _send_text(self, frame: str) -> None:
         await self._raw_send({"type": "websocket.send", "text": frame})
+
+    def _told_code(self, code: object) -> None:
+        """Note with which code this ends, where it is the first that says so."""
+        connection = self.connection
+        if (
+            connection is not None
+            and connection.close_code is None
+            and isinstance(code, int)
+        ):
+            connection.close_code = int(code)
 
     def _leave(self) -> None:
         self.ended = True

@@ -15,6 +15,9 @@ DAPHNE_WINDOW = (
 QUEUE_FRAMES = 256
 QUEUE_BYTES = 1024 * 1024
 SEND_SECONDS = 10.0
+REPLAYS = (
+    3  # pages that replays of one process read at once; the readers have more threads
+)
 WAITING_PER_THREAD = 5
 HISTORY_MESSAGES = 20
 

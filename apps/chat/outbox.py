@@ -8,11 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from apps.chat.limits import QUEUE_BYTES, QUEUE_FRAMES, SEND_SECONDS
 
 ANSWERS_MAX = 16 * QUEUE_FRAMES
 Send = Callable[[str], Awaitable[None]]
+
+
+class Account(Protocol):
+    """Keeps how far its thread went out to the socket."""
+
+    def sending(self, seq: int) -> None: ...
+
+    def sent(self, seq: int) -> None: ...
 
 
 class SlowConsumerError(Exception):
@@ -29,7 +38,7 @@ class Outbox:
     def __init__(self, send: Send, *, window: int | None = None) -> None:
         self._send = send
         self._window = window
-        self._frames: deque[str] = deque()
+        self._frames: deque[tuple[str, Account | None, int]] = deque()
         self._characters = 0
         self._unacknowledged = 0
         self._filled = asyncio.Event()
@@ -38,19 +47,24 @@ class Outbox:
         self._room.set()
         self.closed = False
 
-    def put(self, frame: str) -> bool:
-        """Queue a frame; False when the queue is full and the frame was not taken."""
+    def put(self, frame: str, account: Account | None = None, seq: int = 0) -> bool:
+        """Queue a frame; False when the queue is full and the frame was not taken.
+
+        An event of a log names the `account` that is told its number as it goes out.
+        """
         if self.closed:
             raise OutboxClosedError
         if len(self._frames) >= QUEUE_FRAMES or self._characters >= QUEUE_BYTES:
             self._room.clear()
             return False
-        self.put_anyway(frame)
+        self.put_anyway(frame, account, seq)
         return True
 
-    def put_anyway(self, frame: str) -> None:
+    def put_anyway(
+        self, frame: str, account: Account | None = None, seq: int = 0
+    ) -> None:
         """Queue an answer: one for each request, so bounded by what the client asks."""
-        self._frames.append(frame)
+        self._frames.append((frame, account, seq))
         self._characters += len(frame)
         self._filled.set()
 
@@ -83,10 +97,10 @@ class Outbox:
         self.closed = True
         self._room.set()
 
-    def take_all(self) -> list[str]:
-        """What is still queued, taken out."""
-        frames, self._frames = list(self._frames), deque()
-        return frames
+    async def send_rest(self) -> None:
+        """Send what is still queued, whatever the window says: the last that this socket gets."""
+        while self._frames:
+            await self._send_first()
 
     async def _send_next(self) -> None:
         """Send what is queued now, each batch under one time limit."""
@@ -94,14 +108,22 @@ class Outbox:
             if self._window is not None and self._unacknowledged >= self._window:
                 self._opened.clear()
                 await self._opened.wait()
-            frame = self._frames.popleft()
-            self._characters -= len(frame)
-            if self._window is not None:
-                self._unacknowledged += (
-                    len(frame) if frame.isascii() else len(frame.encode())
-                )
-            await self._send(frame)
+            await self._send_first()
         if not self._frames:
             self._filled.clear()
         if not self._room.is_set() and len(self._frames) < QUEUE_FRAMES // 2:
             self._room.set()
+
+    async def _send_first(self) -> None:
+        frame, account, seq = self._frames.popleft()
+        self._characters -= len(frame)
+        if self._window is not None:
+            self._unacknowledged += (
+                len(frame) if frame.isascii() else len(frame.encode())
+            )
+        if account is None:
+            await self._send(frame)
+            return
+        account.sending(seq)  # its acknowledgement may be quicker than the send's end
+        await self._send(frame)
+        account.sent(seq)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Length
 
 from apps.chat.limits import HISTORY_MESSAGES
-from apps.chat.models import Message, Thread
+from apps.chat.models import Delivery, Message, Thread
 from apps.core import sql
-from apps.executions.models import Execution
-from apps.executions.states import ALIVE, ExecutionState
+from apps.executions.models import Content, Execution
+from apps.executions.states import ALIVE, CLAIMED, ExecutionState
 
 THREADS = 200
 
@@ -55,6 +59,11 @@ def messages_of(thread_id: UUID) -> QuerySet[Message]:
     return found.order_by("created_at")
 
 
+def is_asked(message_id: UUID) -> bool:
+    """Whether a question is there: for whoever lost the answer to its commit."""
+    return bool(Message.objects.filter(pk=message_id).exists())
+
+
 def reply_to(execution_id: UUID) -> Message | None:
     """The agent's message that an execution wrote, whole or partial."""
     rows = Message.objects.filter(execution_id=execution_id)
@@ -86,3 +95,63 @@ def threads_with_waiting() -> list[tuple[UUID, UUID]]:
     )
     # order_by() first: the model's own order would make every row distinct.
     return list(rows.order_by().values_list("organisation_id", "stream_id").distinct())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptText:
+    """How much of an answer that is being written was stored so far."""
+
+    execution_id: UUID
+    thread_id: UUID
+    message_id: UUID | None
+    attempt: int
+    length: int
+
+
+def texts_kept(thread_ids: Sequence[UUID]) -> list[KeptText]:
+    """What is stored of the answers that are being written in these threads: one query for all."""
+    rows = Content.objects.filter(
+        execution__stream_id__in=thread_ids, execution__state__in=CLAIMED
+    ).exclude(partial="")
+    columns = (
+        "execution_id",
+        "execution__stream_id",
+        "execution__reply_id",
+        "execution__announced_attempt",
+    )
+    return [
+        KeptText(
+            execution_id=execution_id,
+            thread_id=thread_id,
+            message_id=reply_id,
+            attempt=attempt,
+            length=length,
+        )
+        for execution_id, thread_id, reply_id, attempt, length in rows.values_list(
+            *columns, Length("partial")
+        )
+    ]
+
+
+def text_kept(execution_id: UUID) -> str | None:
+    """The stored text of an answer that is being written; None when it ended."""
+    rows = Content.objects.filter(execution_id=execution_id, execution__state__in=ALIVE)
+    found: str | None = rows.values_list("partial", flat=True).first()
+    return found
+
+
+def deliveries_of(thread_id: UUID, since: datetime, limit: int) -> list[Delivery]:
+    """Who followed a thread at `since` or later, the newest connections, in their order."""
+    rows = Delivery.objects.filter(thread_id=thread_id).filter(
+        Q(closed_at__isnull=True) | Q(closed_at__gte=since)
+    )
+    return list(rows.order_by("-opened_at")[:limit])[::-1]
+
+
+def last_delivery(thread_id: UUID) -> tuple[datetime | None, ...]:
+    """When something of a thread was last sent, shown, or given up: one query."""
+    rows = Delivery.objects.filter(thread_id=thread_id)
+    found = rows.aggregate(
+        sent=Max("sent_at"), shown=Max("acknowledged_at"), closed=Max("closed_at")
+    )
+    return tuple(found.values())

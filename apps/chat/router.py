@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError
 
 from apps.audits import receipts
-from apps.chat import access, actions, protocol, values
+from apps.chat import access, actions, protocol, queries, values
 from apps.chat.actions import Asked, Question
 from apps.chat.connections import Connection, connections
-from apps.chat.delivery import event_frame
 from apps.chat.outbox import OutboxClosedError
 from apps.chat.protocol import CloseCode, RefusedFrame, Request, RequestType
+from apps.chat.subscriptions import event_frame, resync_frame
+from apps.core.clock import clock
 from apps.core.database import read, write
 from apps.core.errors import (
     BadFrameError,
     InvalidInputError,
     NetraError,
-    UnavailableError,
+    NotFoundError,
     UnsupportedError,
 )
+from apps.core.transactions import explained, is_failing
 from apps.executions import access as execution_access
-from apps.executions import endings
+from apps.executions import approvals, endings
 from apps.executions import queries as execution_queries
+from apps.executions.approvals import Answer
 from apps.executions.errors import LeaseLostError
 from apps.executions.runner import runner
 
 log = logging.getLogger(__name__)
 
+CALL_ID_MAX, REASON_MAX = 200, 300  # characters, as the table takes them
 Handler = Callable[[Connection, Request], Awaitable[None]]
 
 
@@ -48,7 +53,7 @@ class MessageRouter:
             RequestType.TYPING: self.typing,
             RequestType.PING: self.ping,
             RequestType.RETRY: self.unsupported,
-            RequestType.DECIDE: self.unsupported,
+            RequestType.DECIDE: self.decide,
             RequestType.FEEDBACK: self.unsupported,
         }
 
@@ -61,19 +66,12 @@ class MessageRouter:
             await self._handlers[request.type](connection, request)
         except RefusedFrame as refused:
             await self.refuse(connection, refused.error, refused.id)
-        except NetraError as error:
-            await self.refuse(connection, error, frame_id)
         except OutboxClosedError:
             return
-        except DatabaseError:
-            log.exception(
-                "the database failed a request",
-                extra={"action": "chat.database_failed"},
-            )
-            unavailable = UnavailableError(
-                "The database cannot answer right now.", retry_after=2
-            )
-            connection.outbox.put_anyway(protocol.error_frame(unavailable, id=frame_id))
+        except DatabaseError as error:
+            await self.refuse(connection, explained(error), frame_id)
+        except NetraError as error:
+            await self.refuse(connection, error, frame_id)
 
     async def refuse(
         self, connection: Connection, error: NetraError, frame_id: str | None
@@ -82,7 +80,7 @@ class MessageRouter:
         receipt_id: UUID | None = None
         if isinstance(error, BadFrameError):
             connection.bad_frames += 1
-        else:
+        elif not is_failing(error):
             receipt_id = await self._receipt(connection, error, frame_id)
         connection.outbox.put_anyway(
             protocol.error_frame(error, id=frame_id, receipt_id=receipt_id)
@@ -111,7 +109,11 @@ class MessageRouter:
                 question=question,
                 claim=claim,
             )
-            asked = await write(connection.principal.scope, ask)
+            asked = await write(
+                connection.principal.scope,
+                ask,
+                proof=lambda told: queries.is_asked(told.message_id),
+            )
             data = {
                 "client_id": request.id,
                 **asked.answer(),
@@ -138,14 +140,8 @@ class MessageRouter:
         reason = _resync_reason(position, after, epoch)
         if reason is not None:
             connection.unsubscribe(thread_id)
-            data = {
-                "reason": reason,
-                "epoch": str(position.epoch),
-                "snapshot_url": f"/api/v1/threads/{thread_id}/",
-            }
-            connection.outbox.put_anyway(
-                protocol.frame("resync", data, id=request.id, thread_id=thread_id)
-            )
+            answer = resync_frame(thread_id, reason, position.epoch, request.id)
+            connection.outbox.put_anyway(answer)
             return
         connection.subscribe(thread_id, after).replay(request.id, position)
 
@@ -156,13 +152,20 @@ class MessageRouter:
         """The client has shown everything up to `seq`; lower is ignored, higher than sent refused."""
         thread_id = values.uuid_of(request.fields, "thread_id")
         seq = values.whole_number(request.fields, "seq")
-        subscription = connection.subscriptions.get(thread_id)
-        if subscription is not None and seq > subscription.last:
+        if thread_id not in connection.subscriptions:
+            raise NotFoundError(
+                "This connection does not follow such a thread.",
+                field="thread_id",
+                fix="Subscribe to the thread first.",
+            )
+        progress = connection.progress[thread_id]
+        if seq > progress.most:
             raise InvalidInputError(
-                f"Nothing after {subscription.last} was sent.",
+                f"Nothing after {progress.most} was sent.",
                 field="seq",
                 fix="Acknowledge what you received.",
             )
+        progress.acknowledge(seq)
         connection.outbox.acknowledge()
 
     async def cancel(self, connection: Connection, request: Request) -> None:
@@ -187,6 +190,21 @@ class MessageRouter:
             execution_id=execution_id,
         )
         connection.outbox.put_anyway(frame)
+
+    async def decide(self, connection: Connection, request: Request) -> None:
+        """Answer what an execution asks; `approval_decided` tells everybody who watches."""
+        execution_id = values.uuid_of(request.fields, "execution_id")
+        answer = _answer(request.fields)
+        who = connection.principal
+
+        def unit() -> None:
+            standing = execution_access.standing_for(who.user_id, execution_id)
+            approvals.decide(standing, answer, actor=who.actor, now=clock.now())
+
+        try:
+            await write(who.scope, unit)
+        except LeaseLostError:  # it moved while we looked: look again
+            await write(who.scope, unit)
 
     async def typing(self, connection: Connection, request: Request) -> None:
         thread_id = values.optional_uuid(request.fields, "thread_id")
@@ -233,6 +251,24 @@ def _question(request: Request, text_max: int) -> Question:
         client_id=request.id,
         metadata=values.optional_object(fields, "metadata"),
     )
+
+
+def _answer(fields: Mapping[str, Any]) -> Answer:
+    """A person's yes or no; raises InvalidInputError for what is neither."""
+    call_id = values.optional_text(fields, "call_id", CALL_ID_MAX)
+    approve = fields.get("approve")
+    if call_id is None:
+        raise InvalidInputError(
+            "'call_id' is missing.", field="call_id", fix="Send that of the request."
+        )
+    if not isinstance(approve, bool):
+        raise InvalidInputError(
+            f"'approve' must be true or false, not {values.kind_of(approve)}.",
+            field="approve",
+            fix="Send true to agree, false to refuse.",
+        )
+    comment = values.optional_text(fields, "reason", REASON_MAX) or ""
+    return Answer(call_id=call_id, approve=approve, comment=comment)
 
 
 def _show(connection: Connection, asked: Asked) -> None:

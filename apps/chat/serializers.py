@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apps.agents.catalogue import POLICIES
 from apps.chat.models import Message, Thread
 from apps.executions.serializers import STATES, EventPageSerializer
 
@@ -81,6 +82,13 @@ class AskedSerializer(serializers.Serializer[Any]):
     execution_id = serializers.UUIDField()
     thread_id = serializers.UUIDField()
     seq = serializers.IntegerField(help_text="Where the question stands in the log.")
+    queued = serializers.BooleanField(
+        help_text="It waits for what was asked before it in the conversation."
+    )
+    policy = serializers.ChoiceField(
+        choices=POLICIES,
+        help_text="What the agent does with a question that comes while it answers.",
+    )
     duplicate = serializers.BooleanField()
 
 

@@ -21,6 +21,7 @@ from apps.accounts.credentials import Credential
 from apps.chat import queries
 from apps.chat.actions import Asked
 from apps.chat.connections import Connection, connections
+from apps.chat.ledger import Door
 from apps.chat.limits import Limits
 from apps.chat.models import Message
 from apps.chat.outbox import Outbox
@@ -46,6 +47,15 @@ class ResyncError(ConflictError):
 
     code = "resync"
     fix = "Read the thread again, and follow it from its 'last_seq'."
+
+
+def check_kept(after: int, position: Position) -> None:
+    """Raise ResyncError where the log no longer holds what comes after `after`."""
+    if after + 1 < position.first_kept:
+        raise ResyncError(
+            f"The log reaches from {position.first_kept} to {position.last}.",
+            values={"after": after, "last_seq": position.last},
+        )
 
 
 class TooManyStreamsError(RateLimitedError):
@@ -157,6 +167,7 @@ class Follower:
             credential=credential,
             limits=Limits.of(principal.plan, window=None),
             outbox=Outbox(self._frames.put),
+            door=Door.SSE,
             end=self._end,
         )
 
@@ -166,9 +177,10 @@ class Follower:
             raise connections.refusing
         if connections.full(self._connection.principal, self._connection.limits):
             raise TooManyStreamsError(retry_after=5)
-        if after > position.last or after + 1 < position.first_kept:
+        check_kept(after, position)
+        if after > position.last:
             raise ResyncError(
-                f"The log reaches from {position.first_kept} to {position.last}.",
+                f"The log reaches to {position.last}.",
                 values={"after": after, "last_seq": position.last},
             )
         return EventStream(self._chunks(after, position))
@@ -186,24 +198,33 @@ class Follower:
             yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
             while not (self._ended or self._writer.done()) or not self._frames.empty():
                 connection.heard_at = time.monotonic()
-                yield await self._next()
+                piece = await self._next()
+                yield piece.chunk
+                connection.progress[self._thread_id].sent(piece.seq)
+                if piece.last:
+                    break
         finally:
             connections.remove(connection)
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
 
-    async def _next(self) -> bytes:
+    async def _next(self) -> Piece:
         try:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 return _event(await self._frames.get())
         except TimeoutError:
-            return b": still here\n\n"
+            return Piece(chunk=b": still here\n\n")
 
-    async def _end(self, _: CloseCode | int, error: NetraError) -> None:
+    def _told_code(self, code: int) -> None:
+        if self._connection.close_code is None:
+            self._connection.close_code = int(code)
+
+    async def _end(self, code: CloseCode | int, error: NetraError) -> None:
         """Say why, and end: the client comes back with the last id that it saw."""
         if self._ended:
             return
         self._ended = True
+        self._told_code(code)
         self._connection.outbox.close()
         self._writer.cancel()
         if self._frames.full():
@@ -211,8 +232,22 @@ class Follower:
         self._frames.put_nowait(error_frame(error))
 
 
-def _event(frame: str) -> bytes:
-    """One frame of the protocol as an event of the stream; only what is in the log has an id."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """What the stream yields at once; `seq` is 0 for what is not in the log."""
+
+    chunk: bytes
+    seq: int = 0
+    last: bool = False
+
+
+def _event(frame: str) -> Piece:
+    """One frame of the protocol as an event of the stream; only what is in the log has an id.
+
+    After `resync` nothing follows: whoever comes back with its last id is refused, and told why.
+    """
     envelope = json.loads(frame)
-    number = f"id: {envelope['seq']}\n" if "seq" in envelope else ""
-    return f"{number}event: {envelope['type']}\ndata: {frame}\n\n".encode()
+    kind, seq = envelope["type"], envelope.get("seq", 0)
+    number = f"id: {seq}\n" if seq else ""
+    chunk = f"{number}event: {kind}\ndata: {frame}\n\n".encode()
+    return Piece(chunk=chunk, seq=seq, last=kind == "resync")

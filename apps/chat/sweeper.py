@@ -1,4 +1,4 @@
-"""Finds questions whose turn came without a bell, and forgets old message ids."""
+"""Finds questions whose turn came without a bell, and forgets old message ids and deliveries."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from functools import partial
 
 from django.utils import timezone
 
-from apps.chat import actions, queries
+from apps.chat import actions, ledger, queries
+from apps.core.clock import clock
 from apps.core.database import write_now
+from apps.core.flags import Switch, enabled
 from apps.core.tenancy import system, tenant
 
-WAITING = system("chat: questions that wait for their turn, and old message ids")
+WAITING = system("chat: questions that wait for their turn, and what is old")
 KEYS_KEPT = timedelta(days=7)
+DELIVERIES_KEPT = timedelta(days=30)
+BATCH, BATCHES = 500, 10  # of one minute
 
 
 def release_waiting() -> int:
@@ -30,3 +34,17 @@ def forget_old_keys() -> int:
     """Drop message ids after seven days, as the protocol says."""
     before = timezone.now() - KEYS_KEPT
     return write_now(WAITING, lambda: actions.forget_keys(before))
+
+
+def forget_old_deliveries() -> int:
+    """Drop accounts of deliveries after thirty days, a few batches at a time; returns how many."""
+    if not enabled(Switch.RETENTION):
+        return 0
+    before = clock.now() - DELIVERIES_KEPT
+    dropped = 0
+    for _ in range(BATCHES):
+        batch = write_now(WAITING, partial(ledger.forget, before, BATCH))
+        dropped += batch
+        if batch < BATCH:
+            break
+    return dropped

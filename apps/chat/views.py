@@ -13,10 +13,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from apps.accounts.access import Principal, memberships_of
-from apps.agents.access import agents_for
-from apps.agents.catalogue import AGENTS
+from apps.agents.access import agents_for, policies
+from apps.agents.catalogue import AGENTS, WhileBusy
 from apps.chat import access, queries
 from apps.chat.models import Message, Thread
+from apps.chat.precedence import INTERRUPTED
 from apps.chat.wording import to_html
 from apps.core.errors import NotFoundError
 from apps.executions import queries as execution_queries
@@ -73,7 +74,7 @@ def thread(
         if shown and position
         else None,
         "messages": messages,
-        "agents": agents_for(is_staff=principal.is_staff),
+        "agents": _agents(principal),
         "starters": STARTERS,
         "limits": {"text_max": principal.plan.text_max},
     }
@@ -88,6 +89,19 @@ def _organisations(principal: Principal) -> list[dict[str, object]]:
             "current": m.organisation_id == principal.organisation_id,
         }
         for m in memberships_of(principal.user_id)
+    ]
+
+
+def _agents(principal: Principal) -> list[Shown]:
+    while_busy = policies()
+    return [
+        {
+            "name": profile.name,
+            "title": profile.title,
+            "description": profile.description,
+            "while_busy": while_busy.get(profile.name, WhileBusy.QUEUE).value,
+        }
+        for profile in agents_for(is_staff=principal.is_staff)
     ]
 
 
@@ -193,11 +207,9 @@ def _stopped(payload: Shown) -> Shown:
     """Who stopped an answer, in the words of the page's script; and why, unless the reader did."""
     by = payload.get("by")
     words = STOPPED_BY.get(str(by), "Stopped by you")
-    return {
-        "by": by,
-        "words": words,
-        "why": payload.get("reason") if by in STOPPED_BY else "",
-    }
+    reason = payload.get("reason")
+    told = by in STOPPED_BY or reason == INTERRUPTED
+    return {"by": by, "words": words, "why": reason if told else ""}
 
 
 def _complete(tools: list[Shown], payload: dict[str, object]) -> None:

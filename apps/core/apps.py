@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class CoreConfig(AppConfig):
@@ -12,4 +13,14 @@ class CoreConfig(AppConfig):
     label = "core"
 
     def ready(self) -> None:
-        from apps.core import checks  # noqa: F401, PLC0415 - registers the system checks
+        from apps.core import (  # noqa: PLC0415
+            checks,  # noqa: F401 - registers the system checks
+            clock,
+            faults,
+            flags,
+            sweeps,
+        )
+
+        faults.arm(settings.NETRA_FAULT)
+        sweeps.register("core.clock", clock.follow, every=clock.FOLLOW_SECONDS)
+        sweeps.register("core.flags", flags.refresh, every=flags.REFRESH_SECONDS)

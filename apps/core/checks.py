@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
+from django.db import Error as DatabaseFailure
 
+from apps.core.flags import SWITCHES
 from apps.core.keys import KeyStore, KeyStoreError
+from apps.core.models import Flag
 
 SAFE_SQLITE = (3, 51, 3)
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -117,7 +120,29 @@ def check_sqlite(**_: Any) -> list[CheckMessage]:
     return [
         Caution(
             f"SQLite {sqlite3.sqlite_version} has the WAL-reset fault that 3.51.3 mends.",
-            hint="Keep backups, use a newer SQLite, or PostgreSQL for production.",
+            hint="Install a newer SQLite (3.51.3 or later) for this Python, or use PostgreSQL. "
+            "Netra works meanwhile: keep backups (manage.py backup).",
             id="netra.W005",
+        )
+    ]
+
+
+@register(Tags.database)
+def check_flag_names(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """Each flag row switches a path that this release has."""
+    if not databases:
+        return []
+    try:
+        names = set(Flag.objects.order_by().values_list("name", flat=True).distinct())
+    except DatabaseFailure:
+        return []  # before the first migration there is no table, and so no wrong name
+    unknown = sorted(names.difference(SWITCHES))
+    if not unknown:
+        return []
+    return [
+        Caution(
+            f"Flag rows name what is no switch: {', '.join(unknown)}.",
+            hint=f"They switch nothing; remove them. Switches are: {', '.join(SWITCHES)}.",
+            id="netra.W006",
         )
     ]

@@ -8,68 +8,54 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import Error, close_old_connections, connection, transaction
 
 from apps.core.errors import UnavailableError
 from apps.core.hub import hub
+from apps.core.sqlite import upkeep
 from apps.core.tenancy import Scope
+from apps.core.transactions import READ_BUDGET, RETRIED_READS, explained, retrying
+from apps.core.units import Proof, write_now
+from apps.core.writer import QUEUE_LIMIT, Unit, Writer
+
+__all__ = [
+    "Proof",
+    "checkpoint_here",
+    "close",
+    "read",
+    "retrying",
+    "submit",
+    "write",
+    "write_now",
+]
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-GROUP_LIMIT = 64  # units that share one commit
-QUEUE_LIMIT = 10_000  # units that may wait before writes are refused
 READERS = 4
 WRITERS = 8  # PostgreSQL only
-ATTEMPTS = 3
 
 
-@dataclass(slots=True)
-class _Unit:
-    scope: Scope
-    work: Callable[[], Any]
-    settle: Callable[[Any, BaseException | None], None]
-    result: Any = None
-    error: BaseException | None = None
-    done: bool = field(default=False)
+async def write(
+    scope: Scope, work: Callable[[], Result], *, proof: Proof[Result] | None = None
+) -> Result:
+    """Run `work` as one unit of writing and return its result once it is committed.
+
+    Raises a TransactionError for what the database refuses. For `proof` see `units.write_now`.
+    """
+    return await submit(scope, work, proof=proof)
 
 
-def write_now(scope: Scope, work: Callable[[], Result]) -> Result:
-    """Run `work` as one transaction in the calling thread (admin, commands, sweeper)."""
-    with scope:
-        return _committing(work)
-
-
-def _committing(work: Callable[[], Result]) -> Result:
-    """Run `work` in a transaction; once it is committed, no bell can undo or repeat it."""
-    committed: list[bool] = []
-    try:
-        with transaction.atomic():
-            transaction.on_commit(lambda: committed.append(True), robust=True)
-            result = work()
-    except Exception:
-        if not committed:
-            raise
-        log.exception("a bell failed", extra={"action": "database.bell_failed"})
-    return result
-
-
-async def write(scope: Scope, work: Callable[[], Result]) -> Result:
-    """Run `work` as one unit of writing and return its result once it is committed."""
-    return await submit(scope, work)
-
-
-def submit(scope: Scope, work: Callable[[], Result]) -> asyncio.Future[Result]:
+def submit(
+    scope: Scope, work: Callable[[], Result], *, proof: Proof[Result] | None = None
+) -> asyncio.Future[Result]:
     """Hand over a unit of writing at once; it runs whether or not somebody waits for it."""
-    return _pools().write(scope, work)
+    return _pools().write(scope, work, proof)
 
 
 async def read(scope: Scope, work: Callable[[], Result]) -> Result:
@@ -79,6 +65,12 @@ async def read(scope: Scope, work: Callable[[], Result]) -> Result:
 
 
 def _reading(scope: Scope, work: Callable[[], Result]) -> Result:
+    return retrying(
+        lambda: _read_once(scope, work), budget=READ_BUDGET, table=RETRIED_READS
+    )
+
+
+def _read_once(scope: Scope, work: Callable[[], Result]) -> Result:
     if connection.vendor == "sqlite":
         _only_queries()
         with scope:
@@ -103,152 +95,45 @@ _seen = _Seen()
 def _only_queries() -> None:
     connection.ensure_connection()
     if _seen.raw is not connection.connection:
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA query_only = ON")
+        upkeep.only_queries(connection)
         _seen.raw = connection.connection
 
 
-class _Writer(threading.Thread):
-    """The one writer of a SQLite process: takes what waits and commits it together."""
+class _Pool(ThreadPoolExecutor):
+    """Threads with a bounded line before them."""
 
-    def __init__(self) -> None:
-        super().__init__(name="netra-writer", daemon=True)
-        self._waiting: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
-
-    def post(self, unit: _Unit) -> None:
-        if self._waiting.qsize() >= QUEUE_LIMIT:
-            raise UnavailableError("Too many writes are waiting.", retry_after=2)
-        self._waiting.put(unit)
-
-    def close(self) -> None:
-        self._waiting.put(None)
-        self.join(10)
-
-    def run(self) -> None:
-        while (unit := self._waiting.get()) is not None:
-            group = [unit]
-            while len(group) < GROUP_LIMIT and not self._waiting.empty():
-                following = self._waiting.get()
-                if following is None:
-                    self._waiting.put(None)
-                    break
-                group.append(following)
-            self._commit(group)
-        connection.close()
-        self._refuse_rest()
-
-    def _refuse_rest(self) -> None:
-        while not self._waiting.empty():
-            if (unit := self._waiting.get()) is not None:
-                unit.settle(None, UnavailableError("Netra is shutting down."))
-
-    def _commit(self, group: list[_Unit]) -> None:
-        try:
-            _run_together(group)
-        except Exception as error:  # noqa: BLE001 - each unit gets its own answer below
-            # The shared commit failed, so nothing of it is there: each unit tries alone.
-            log.warning(
-                "a group commit failed: %s",
-                error,
-                extra={"action": "database.group_failed"},
-            )
-            for unit in group:
-                _run_alone(unit)
-        for unit in group:
-            unit.settle(unit.result, unit.error)
-
-
-class _SharedTransactionLostError(Exception):
-    """The database gave up a transaction that several units shared."""
-
-
-def _run_together(group: list[_Unit]) -> None:
-    if len(group) == 1:
-        _run_alone(group[0])
-        return
-    _committing(lambda: _run_in_savepoints(group))
-    again = [
-        unit
-        for unit in group
-        if isinstance(unit.error, DatabaseError) and is_transient(unit.error)
-    ]
-    for unit in again:
-        _run_alone(unit)
-
-
-def _run_in_savepoints(group: list[_Unit]) -> None:
-    for unit in group:
-        _run_in_savepoint(unit)
-    if transaction.get_rollback():
-        # A unit broke the shared transaction (SQLite rolls it back by itself when the disk is
-        # full): what the others wrote before it is gone, although they saw no error.
-        raise _SharedTransactionLostError("the shared transaction was rolled back")
-
-
-def _run_in_savepoint(unit: _Unit) -> None:
-    unit.result = unit.error = None
-    try:
-        with unit.scope, transaction.atomic():
-            unit.result = unit.work()
-    except Exception as error:  # noqa: BLE001 - handed to whoever waits for the unit
-        unit.error = error
-
-
-def _run_alone(unit: _Unit) -> None:
-    unit.result = unit.error = None
-    try:
-        unit.result = retrying(lambda: write_now(unit.scope, unit.work))
-    except Exception as error:  # noqa: BLE001 - handed to whoever waits for the unit
-        unit.error = error
-
-
-def retrying(work: Callable[[], Result]) -> Result:
-    """Run a whole outermost transaction; again, at most twice, after a passing conflict."""
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return work()
-        except DatabaseError as error:
-            if not is_transient(error) or connection.in_atomic_block:
-                raise
-            time.sleep(0.05 * attempt)
-    return work()
-
-
-def is_transient(error: DatabaseError) -> bool:
-    """A deadlock, serialization conflict or lock wait: the same work may succeed next time."""
-    cause = error.__cause__
-    state = getattr(cause, "sqlstate", None)
-    if state is not None:
-        # 23505: two units wrote the same key at once; run again, the later one finds it.
-        return state in {"40P01", "40001", "55P03", "23505"}
-    name = getattr(cause, "sqlite_errorname", "")
-    return name in {"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
+    def submit(self, *call: Any, **options: Any) -> Future[Any]:
+        if self._work_queue.qsize() >= QUEUE_LIMIT:
+            raise UnavailableError("Too many requests are waiting.", retry_after=2)
+        return super().submit(*call, **options)
 
 
 class _Pools:
     """The threads of this process that talk to the database."""
 
     def __init__(self) -> None:
-        self.readers = ThreadPoolExecutor(READERS, "netra-reader")
-        self._writer: _Writer | None = None
-        self._writers: ThreadPoolExecutor | None = None
+        self.readers = _Pool(READERS, "netra-reader")
+        self._writer: Writer | None = None
+        self._writers: _Pool | None = None
         if connection.vendor == "sqlite":
-            self._writer = _Writer()
+            self._writer = Writer(checkpoints=_role.checkpoints)
             self._writer.start()
         else:
-            self._writers = ThreadPoolExecutor(WRITERS, "netra-writer")
+            self._writers = _Pool(WRITERS, "netra-writer")
 
-    def write(self, scope: Scope, work: Callable[[], Result]) -> asyncio.Future[Result]:
+    def write(
+        self, scope: Scope, work: Callable[[], Result], proof: Proof[Result] | None
+    ) -> asyncio.Future[Result]:
         loop = asyncio.get_running_loop()
         if self._writers is not None:
-            return loop.run_in_executor(self._writers, _writing, scope, work)
+            return loop.run_in_executor(self._writers, _writing, scope, work, proof)
         future: asyncio.Future[Result] = loop.create_future()
 
         def settle(result: Any, error: BaseException | None) -> None:
             _on_loop(loop, lambda: _resolve(future, result, error))
 
         assert self._writer is not None
-        self._writer.post(_Unit(scope, work, settle))
+        self._writer.post(Unit(scope, work, settle))
         return future
 
     def close(self) -> None:
@@ -259,10 +144,12 @@ class _Pools:
         self.readers.shutdown(wait=True)
 
 
-def _writing(scope: Scope, work: Callable[[], Result]) -> Result:
+def _writing(
+    scope: Scope, work: Callable[[], Result], proof: Proof[Result] | None
+) -> Result:
     close_old_connections()
     try:
-        return retrying(lambda: write_now(scope, work))
+        return retrying(lambda: write_now(scope, work, proof=proof))
     finally:
         close_old_connections()
 
@@ -286,10 +173,26 @@ def _resolve(
 ) -> None:
     if future.cancelled():
         return
-    if error is not None:
-        future.set_exception(error)
-    else:
+    if error is None:
         future.set_result(result)
+    elif isinstance(error, Error):
+        future.set_exception(explained(error))
+    else:
+        future.set_exception(error)
+
+
+class _Role:
+    """What this process does for a database that several share."""
+
+    checkpoints = False
+
+
+_role = _Role()
+
+
+def checkpoint_here() -> None:
+    """This process serves: its writer alone carries SQLite's log over. Before the first write."""
+    _role.checkpoints = True
 
 
 _current: _Pools | None = None

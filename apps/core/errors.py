@@ -22,6 +22,8 @@ class NetraError(Exception):
     status = 500
     fix = "Try again; if it happens again, tell support the reference."
     retryable = False
+    transient = False  # the whole work may be tried again by itself, a little later
+    breaker = ""  # the circuit breaker that it met or opened
 
     def __init__(
         self,

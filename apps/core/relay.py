@@ -22,6 +22,10 @@ QUEUE_LIMIT = 10_000  # hints that wait to be sent; beyond, the oldest are dropp
 BATCH = 500
 PATIENCE = 2.0  # seconds that Redis gets for one call
 RETRY_SECONDS = 1.0
+PULSE_SECONDS = (
+    5.0  # after so long without a hint, one to nobody shows whether Redis is there
+)
+PULSE = "relay.pulse"
 AWAY = (RedisError, OSError, TimeoutError)
 
 
@@ -48,6 +52,8 @@ class Relay:
 
     def start(self) -> None:
         """Take over the hub's relay. On the event loop."""
+        global current  # noqa: PLW0603 - one for each process
+        current = self
         self._loop = asyncio.get_running_loop()
         self._hub.relay = self.send
         self._hub.on_first_watch = self._join
@@ -61,6 +67,8 @@ class Relay:
 
     async def stop(self) -> None:
         """Send what waits, and let go of the hub and of Redis."""
+        global current  # noqa: PLW0603 - see start
+        current = None if current is self else current
         self._hub.relay = self._hub.on_first_watch = self._hub.on_last_unwatch = None
         for task in self._tasks:
             task.cancel()
@@ -81,10 +89,24 @@ class Relay:
 
     async def _send_for_ever(self) -> None:
         while True:
-            await self._filled.wait()
+            try:
+                async with asyncio.timeout(PULSE_SECONDS):
+                    await self._filled.wait()
+            except TimeoutError:
+                await self._pulse()
+                continue
             self._filled.clear()
             self._woken = False
             await self._send_waiting()
+
+    async def _pulse(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._layer.group_send(PULSE, {"type": "hub.pulse"})
+        except AWAY as error:
+            self._went_away(error)
+        else:
+            self._came_back()
 
     async def _send_waiting(self) -> None:
         while self._waiting:
@@ -215,3 +237,6 @@ class Relay:
                 self.lost,
                 extra={"action": "relay.back"},
             )
+
+
+current: Relay | None = None  # of this process, for those who report on it

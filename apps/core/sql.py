@@ -6,17 +6,21 @@ Every statement names the organisation. Everything that is not hot uses the ORM.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
 from apps.core.columns import columns_of
 from apps.core.tenancy import ScopeKind, current_scope
 
 Row = Mapping[str, object]
 Lists = Mapping[str, Iterable[object]]
+Conflict = tuple[tuple[str, ...], tuple[str, ...]]  # key, and what to set where it is
 NOTHING = 2  # in the shape of a WHERE clause: an empty list, which no row meets
 
 
@@ -26,6 +30,12 @@ class ForeignRowError(RuntimeError):
 
 def insert(model: type[models.Model], rows: Sequence[Row]) -> None:
     """Insert `rows` (attribute name → value; what is missing takes the field's default)."""
+    _insert(model, rows, conflict=None)
+
+
+def _insert(
+    model: type[models.Model], rows: Sequence[Row], *, conflict: Conflict | None
+) -> None:
     if not rows:
         return
     database = connections["default"]
@@ -38,7 +48,22 @@ def insert(model: type[models.Model], rows: Sequence[Row]) -> None:
                 values.append(column.parameter(row[column.name]))
             else:
                 values.append(column.default_parameter())
-    _execute(database, _insert_statement(model, len(rows), database.vendor), values)
+    statement = _insert_statement(model, len(rows), conflict, database.vendor)
+    _execute(database, statement, values)
+
+
+def upsert(
+    model: type[models.Model],
+    rows: Sequence[Row],
+    *,
+    key: tuple[str, ...],
+    values: tuple[str, ...],
+) -> None:
+    """Insert `rows` in one statement; where a row with the same `key` is there, set its `values`.
+
+    `key` is what a unique constraint without a condition names; no two of `rows` may share it.
+    """
+    _insert(model, rows, conflict=(key, values))
 
 
 def swap(
@@ -88,6 +113,29 @@ def select(
         tuple(read(stored) for read, stored in zip(readers, row, strict=True))
         for row in rows
     ]
+
+
+def hold(name: str, organisation_id: UUID) -> None:
+    """Until the transaction ends, keep others who hold the same waiting. SQLite has one writer anyway."""
+    database = connections["default"]
+    if database.vendor == "postgresql":
+        key = f"{name}:{organisation_id}"
+        _execute(database, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+
+
+def own_clock() -> bool:
+    """Whether the database is a server with a clock that may differ from this machine's."""
+    return connections["default"].vendor == "postgresql"
+
+
+def database_time() -> datetime:
+    """The database's clock; SQLite has this machine's."""
+    if not own_clock():
+        return timezone.now()
+    database = connections["default"]
+    row = _execute(database, "SELECT clock_timestamp()", []).fetchone()
+    told: datetime = row[0]
+    return told
 
 
 def _check_scope(model: type[models.Model], row: Row) -> None:
@@ -168,11 +216,23 @@ def _table(model: type[models.Model]) -> str:
 
 
 @lru_cache(maxsize=256)
-def _insert_statement(model: type[models.Model], rows: int, vendor: str) -> str:
-    columns = columns_of(model, vendor).values()
-    names = ", ".join(column.quoted for column in columns)
+def _insert_statement(
+    model: type[models.Model], rows: int, conflict: Conflict | None, vendor: str
+) -> str:
+    columns = columns_of(model, vendor)
+    names = ", ".join(column.quoted for column in columns.values())
     one = "(" + ", ".join(["%s"] * len(columns)) + ")"
-    return f"INSERT INTO {_table(model)} ({names}) VALUES {', '.join([one] * rows)}"  # noqa: S608
+    statement = (
+        f"INSERT INTO {_table(model)} ({names}) VALUES {', '.join([one] * rows)}"  # noqa: S608
+    )
+    if conflict is None:
+        return statement
+    key, values = conflict
+    keys = ", ".join(columns[name].quoted for name in key)
+    sets = ", ".join(
+        f"{columns[name].quoted} = excluded.{columns[name].quoted}" for name in values
+    )
+    return f"{statement} ON CONFLICT ({keys}) DO UPDATE SET {sets}"
 
 
 @lru_cache(maxsize=256)

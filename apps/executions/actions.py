@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from apps.core import sql
 from apps.core.actors import Actor
+from apps.core.clock import clock
 from apps.core.events import publish
-from apps.executions.errors import LeaseLostError
+from apps.executions.errors import LeaseLostError, Refused
 from apps.executions.events import ExecutionCancelRequested, ExecutionQueued
 from apps.executions.journal import Draft
 from apps.executions.models import (
     Attempt,
     Content,
     Execution,
+    RefusedMove,
     Transition,
 )
 from apps.executions.moves import keys_of, move, touch, transition_row
-from apps.executions.standing import STANDING_COLUMNS, Order, Standing
+from apps.executions.standing import (
+    RUNNER,
+    STANDING_COLUMNS,
+    SWEEPER,
+    Order,
+    Standing,
+)
 from apps.executions.states import (
     ALIVE,
     CLAIMED,
@@ -32,9 +40,7 @@ from apps.executions.states import (
     ExecutionState,
 )
 
-LEASE = timedelta(seconds=30)
-RUNNER = Actor.system("runner")
-SWEEPER = Actor.system("sweeper")
+LEASE = timedelta(seconds=settings.NETRA_LEASE_SECONDS)
 
 S = ExecutionState
 
@@ -46,7 +52,7 @@ def queue(
 
     Rings `ExecutionQueued` unless the caller claims it in the same unit.
     """
-    now = now or timezone.now()
+    now = now or clock.now()
     standing = Standing.ordered(order)
     row = {name: getattr(standing, name) for name in STANDING_COLUMNS} | {
         "phase": "",
@@ -70,7 +76,7 @@ def claim(
     """Take a pending execution for `owner`: new fence, new lease. None when it waits or is taken."""
     if standing.waiting_for:
         return None
-    now = now or timezone.now()
+    now = now or clock.now()
     token = uuid.uuid4()
     deadline = standing.deadline_at or now + timedelta(seconds=standing.timeout_seconds)
     claimed = replace(
@@ -133,7 +139,7 @@ def beat(
     """Renew the leases of one process in one statement; returns the ids it still holds."""
     if not holds:
         return set()
-    now = now or timezone.now()
+    now = now or clock.now()
     held = Execution.objects.filter(
         owner=owner,
         id__in=list(holds),
@@ -195,6 +201,29 @@ def lose_lease(standing: Standing, *, now: datetime, reason: str) -> Standing:
     return replace(moved, attempt=standing.attempt + 1)
 
 
+def try_again(
+    standing: Standing,
+    *,
+    now: datetime,
+    wait: timedelta,
+    reason: str,
+    breaker: str = "",
+) -> Standing:
+    """Put an execution that failed for a passing reason back to pending, to start again after `wait`."""
+    attempt = standing.attempt + 1
+    close_attempt(standing, outcome="failed, to be tried again", now=now)
+    moved = move(
+        standing,
+        S.PENDING,
+        actor=RUNNER,
+        now=now,
+        reason=reason,
+        values={"attempt": attempt, "available_at": now + wait, "breaker": breaker},
+    )
+    publish(ExecutionQueued(**keys_of(standing)))
+    return replace(moved, attempt=attempt)
+
+
 def hand_back(standing: Standing, *, now: datetime) -> Standing:
     """Return a claimed execution to pending at shutdown, for someone else to go on.
 
@@ -213,6 +242,14 @@ def hand_back(standing: Standing, *, now: datetime) -> Standing:
     )
     publish(ExecutionQueued(**keys_of(standing)))
     return replace(moved, attempt=attempt, max_attempts=limit)
+
+
+def note_refused_move(refused: Refused, *, actor: Actor, now: datetime) -> None:
+    """Keep that a move was refused, once for each kind: support sees who tried what too late."""
+    facts = asdict(refused)
+    if not RefusedMove.objects.filter(**facts).exists():
+        row = facts | {"actor_label": actor.label, "at": now}
+        sql.insert(RefusedMove, [row])
 
 
 def _open_attempt(claimed: Standing, *, owner: UUID, now: datetime) -> None:

@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from apps.accounts.listing import OrganisationFilter, TenantRowsAdmin
 from apps.accounts.models import User
 from apps.core.actors import Actor
+from apps.core.admin import ReadOnlyAdmin
 from apps.core.database import write_now
 from apps.core.templatetags.netra import ident, lasted, when
 from apps.core.tenancy import tenant
@@ -30,7 +31,7 @@ from apps.executions.filters import (
     StateFilter,
     TierFilter,
 )
-from apps.executions.models import Execution
+from apps.executions.models import Breaker, Execution
 from apps.executions.standing import Standing
 from apps.executions.states import (
     ALIVE,
@@ -42,6 +43,11 @@ from apps.executions.templatetags.states import state
 S = ExecutionState
 AT_ONCE = 200  # executions that one action stops
 SAMPLE = 10
+BREAKER_BADGES = {
+    Breaker.State.CLOSED: ("Closed", S.COMPLETED),
+    Breaker.State.HALF_OPEN: ("Half open", S.STARTING),
+    Breaker.State.OPEN: ("Open", S.FAILED),
+}
 STOPPABLE = frozenset(s for s in ALIVE if S.CANCELLED in TRANSITIONS[s])
 
 
@@ -185,6 +191,25 @@ class ExecutionAdmin(TenantRowsAdmin):
             messages.success(request, f"{stopped} {noun} being stopped.")
         if late:
             messages.warning(request, f"{late} had moved on meanwhile; look again.")
+
+
+@admin.register(Breaker)
+class BreakerAdmin(ReadOnlyAdmin):
+    """Which providers' models are called at present, and why others are not."""
+
+    list_display = ("key", "condition", "failures", "until", "trips", "last_error")
+    list_display_links = None
+    ordering = ("key",)
+    sortable_by = ()
+
+    @admin.display(description="State")
+    def condition(self, row: Breaker) -> SafeString:
+        words, look = BREAKER_BADGES[Breaker.State(row.state)]
+        return state(look.value, words)
+
+    @admin.display(description="Open until")
+    def until(self, row: Breaker) -> SafeString:
+        return when(row.open_until)
 
 
 def _standing(object_id: str) -> Standing:

@@ -18,8 +18,16 @@ class ExecutionsConfig(AppConfig):
             checks,  # noqa: F401
             receivers,  # noqa: F401
             recovery,
+            retention,
+            tracker,
         )
 
         sweeps.register(
             "executions.recovery", recovery.sweep, every=recovery.SWEEP_SECONDS
+        )
+        sweeps.register(
+            "executions.retention", retention.sweep, every=retention.SLICE_EVERY
+        )
+        sweeps.register(
+            "executions.views", tracker.drop_void_views, every=tracker.SWEEP_SECONDS
         )

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.utils import timezone
-
 from apps.audits import receipts
-from apps.core import sql
+from apps.core import faults, sql
 from apps.core.actors import Actor
+from apps.core.clock import clock
 from apps.core.errors import Explanation
 from apps.core.events import publish
-from apps.executions import journal
+from apps.executions import approvals, journal
 from apps.executions.actions import close_attempt, request_cancel
 from apps.executions.events import ExecutionFinished
 from apps.executions.journal import Draft
@@ -48,6 +47,8 @@ def finish(
     if standing.state in CLAIMED:
         close_attempt(standing, outcome=ending.state.value, now=now)
     moved = move(standing, *path, actor=actor, now=now, reason=reason, values=values)
+    if standing.waiting_for == approvals.APPROVAL:
+        approvals.withdraw(standing, now=now)
     where = {"execution_id": standing.id, "organisation_id": standing.organisation_id}
     sql.swap(
         Content,
@@ -58,6 +59,8 @@ def finish(
             "error_detail": ending.error_detail,
         },
     )
+    faults.reach("in_finish")
+    faults.reach_once_committed("finished")
     publish(_finished(standing, ending, now))
     terminal = Draft(
         type=TERMINAL_EVENTS[ending.state],
@@ -82,7 +85,7 @@ def cancel(
 
     A cancel that meets `completing` or a terminal state loses and changes nothing.
     """
-    now = now or timezone.now()
+    now = now or clock.now()
     if standing.state is S.PENDING:
         ending = Ending(
             state=S.CANCELLED,
@@ -118,6 +121,8 @@ def _columns(standing: Standing, ending: Ending) -> dict[str, object]:
         "cost_usd": usage.cost_usd,
         "phase": standing.phase or "",
     }
+    if ending.breaker:
+        values["breaker"] = ending.breaker
     if ending.first_token_at is not None:
         values["first_token_at"] = ending.first_token_at
     return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -24,7 +24,7 @@ class Draft:
     """An event that is about to get its number."""
 
     type: EventType
-    payload: dict[str, object] = field(default_factory=dict)
+    payload: Mapping[str, object] = field(default_factory=dict)
     uid: UUID = field(default_factory=rising_id)
     final: bool = False
     about_execution: bool = (
@@ -62,7 +62,7 @@ def append(
             execution_id=execution_id if draft.about_execution else None,
             attempt=attempt if draft.about_execution else 0,
             type=draft.type,
-            payload=draft.payload,
+            payload=dict(draft.payload),
             at=now,
         )
         for index, draft in enumerate(drafts)

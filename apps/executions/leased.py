@@ -7,31 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.utils import timezone
-
+from apps.core import faults
+from apps.core.clock import clock, elapsed
 from apps.core.database import read, submit, write
-from apps.core.errors import NetraError
+from apps.core.errors import NetraError, UnavailableError
 from apps.core.hub import hub
 from apps.core.tenancy import Scope, tenant
-from apps.executions import actions, endings, journal, moves, queries
+from apps.core.transactions import CommitUnknownError, TransactionError
+from apps.executions import actions, approvals, endings, journal, moves, queries
 from apps.executions.contexts import UserExecutionContext
-from apps.executions.errors import IllegalPhaseError, LeaseLostError
+from apps.executions.errors import (
+    ApprovalRequest,
+    IllegalPhaseError,
+    LeaseLostError,
+)
 from apps.executions.events import TextDelta
 from apps.executions.journal import Draft
-from apps.executions.standing import Ending, Standing
+from apps.executions.speech import Speech
+from apps.executions.standing import RUNNER, Ending, Standing
 from apps.executions.states import EventType, ExecutionState, Phase, allows_phase
 
 log = logging.getLogger(__name__)
 
 QUIET_SECONDS = 0.05  # a buffered event waits at most this long for a loud one
-JOIN_SECONDS = 0.02  # deltas are joined over this time …
-JOIN_CHARACTERS = 256  # … or up to this length
-CHECKPOINT_SECONDS = 1.0
+PAUSE_SECONDS = 0.5  # between two looks whether the database is back
+GRACE_SECONDS = 30.0  # past its deadline nobody waits longer for the database
 
 
 class LeasedExecution:
@@ -42,25 +46,30 @@ class LeasedExecution:
     ) -> None:
         self.standing = standing
         self._given = given
-        self.text = ""
-        self.first_token_at: datetime | None = None
+        self.speech = Speech(self._send_piece, lambda: self._spawn(self._keep()))
         self.lost = False
         self.ending = False
-        self._pushed = 0
+        self.renewed_at = elapsed()  # when its lease was last known to be ours
         self._kept = 0
-        self._kept_at = time.monotonic()
-        self._pushed_at = 0.0
         self._drafts: list[Draft] = []
         self._phases: list[tuple[Phase, datetime]] = []
         self._latest_phase = standing.phase
         self._lock = asyncio.Lock()
         self._quiet: asyncio.TimerHandle | None = None
-        self._joining: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def id(self) -> UUID:
         return self.standing.id
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self.speech.text
+
+    @property
+    def first_token_at(self) -> datetime | None:
+        return self.speech.first_token_at
 
     @property
     def scope(self) -> Scope:
@@ -69,7 +78,7 @@ class LeasedExecution:
     @property
     def seconds_left(self) -> float:
         assert self.standing.deadline_at is not None
-        return (self.standing.deadline_at - timezone.now()).total_seconds()
+        return (self.standing.deadline_at - clock.now()).total_seconds()
 
     @property
     def latest_phase(self) -> Phase | None:
@@ -96,7 +105,7 @@ class LeasedExecution:
             raise IllegalPhaseError(
                 f"Phase {phase} may not follow {self.latest_phase}."
             )
-        self._phases.append((phase, timezone.now()))
+        self._phases.append((phase, clock.now()))
         self._latest_phase = phase
 
     def think(self, note: str, *, step: int, progress: float | None = None) -> None:
@@ -110,53 +119,25 @@ class LeasedExecution:
         self._drafts.append(Draft(type=EventType.AGENT_THINKING, payload=payload))
         self._flush_soon()
 
-    async def announce(self, kind: EventType, payload: dict[str, object]) -> None:
-        """Commit an event, with everything that was buffered before it."""
-        self._drafts.append(Draft(type=kind, payload=payload))
-        await self.flush()
+    async def announce(
+        self,
+        kind: EventType,
+        payload: Mapping[str, object],
+        also: Callable[[Standing], None] | None = None,
+    ) -> None:
+        """Commit an event, with everything that was buffered before it.
+
+        `also` writes in the same unit; when this returns, that is committed too.
+        """
+        async with self._lock:
+            self._cancel_quiet()
+            drafts = [*self._drafts, Draft(type=kind, payload=payload)]
+            phases, self._drafts, self._phases = self._phases, [], []
+            await self._write(drafts, phases, also)
 
     def say(self, text: str) -> None:
         """Add the next piece of the answer; watchers get it joined with its neighbours."""
-        if not text:
-            return
-        if self.first_token_at is None:
-            self.first_token_at = timezone.now()
-        self.text += text
-        waiting = len(self.text) - self._pushed
-        if (
-            waiting >= JOIN_CHARACTERS
-            or time.monotonic() - self._pushed_at >= JOIN_SECONDS
-        ):
-            self.push()
-        elif self._joining is None:
-            self._joining = asyncio.get_running_loop().call_later(
-                JOIN_SECONDS, self.push
-            )
-
-    def push(self) -> None:
-        """Send the text that watchers do not have yet."""
-        if self._joining is not None:
-            self._joining.cancel()
-            self._joining = None
-        piece = self.text[self._pushed :]
-        if not piece or self.lost:
-            return
-        standing = self.standing
-        delta = TextDelta(
-            stream_id=standing.stream_id,
-            execution_id=standing.id,
-            message_id=standing.reply_id,
-            attempt=standing.attempt,
-            offset=self._pushed,
-            text=piece,
-        )
-        self._pushed, self._pushed_at = len(self.text), time.monotonic()
-        hub.publish(
-            journal.stream_topic(standing.organisation_id, standing.stream_id), delta
-        )
-        if time.monotonic() - self._kept_at >= CHECKPOINT_SECONDS:
-            self._kept_at = time.monotonic()
-            self._spawn(self._keep())
+        self.speech.say(text)
 
     async def flush(self) -> None:
         """Write what is buffered: the move to running, phases, events; one unit."""
@@ -174,17 +155,18 @@ class LeasedExecution:
 
     async def finish(self, ending: Ending) -> None:
         """Write the end together with what is buffered. Raises LeaseLostError when too late."""
-        self.push()
+        self.speech.push()
         async with self._lock:
             self._cancel_quiet()
             drafts, phases = self._drafts, self._phases
             self._drafts, self._phases = [], []
-            standing, now = self.standing, timezone.now()
+            standing, now = self.standing, clock.now()
+            faults.reach("before_finish")
 
             def unit() -> Standing:
                 entered = moves.enter_phase(standing, *phases)
                 return endings.finish(
-                    entered, ending, actor=actions.RUNNER, now=now, drafts=drafts
+                    entered, ending, actor=RUNNER, now=now, drafts=drafts
                 )
 
             await self._guarded(unit)
@@ -193,21 +175,49 @@ class LeasedExecution:
         """Return the execution to pending, for another runner to go on with."""
         async with self._lock:
             self._cancel_quiet()
-            standing, now = self.standing, timezone.now()
+            standing, now = self.standing, clock.now()
             await self._guarded(lambda: actions.hand_back(standing, now=now))
+
+    async def pause(self, request: ApprovalRequest) -> None:
+        """Return the execution to pending until a person has answered."""
+        self.speech.push()
+        async with self._lock:
+            self._cancel_quiet()
+            drafts, phases = self._drafts, self._phases
+            self._drafts, self._phases = [], []
+            standing, now = self.standing, clock.now()
+
+            def unit() -> Standing:
+                entered = moves.enter_phase(standing, *phases)
+                return approvals.ask(entered, request, now=now, drafts=drafts)
+
+            await self._guarded(unit)
+
+    async def try_again(self, wait: timedelta, reason: str, breaker: str = "") -> None:
+        """Return the execution to pending after a passing failure, to start anew after `wait`."""
+        async with self._lock:
+            self._cancel_quiet()
+            standing, now = self.standing, clock.now()
+            await self._guarded(
+                lambda: actions.try_again(
+                    standing, now=now, wait=wait, reason=reason, breaker=breaker
+                )
+            )
 
     def close(self) -> None:
         """Forget timers; nothing is pushed any more."""
         self._cancel_quiet()
-        if self._joining is not None:
-            self._joining.cancel()
+        self.speech.close()
         for task in self._tasks:
             task.cancel()
 
     async def _write(
-        self, drafts: list[Draft], phases: list[tuple[Phase, datetime]]
+        self,
+        drafts: list[Draft],
+        phases: list[tuple[Phase, datetime]],
+        also: Callable[[Standing], None] | None = None,
     ) -> None:
-        standing, now = self.standing, timezone.now()
+        standing, now = self.standing, clock.now()
 
         def unit() -> Standing:
             after = moves.enter_phase(standing, *phases)
@@ -216,7 +226,7 @@ class LeasedExecution:
                 moved = moves.move(
                     after,
                     ExecutionState.RUNNING,
-                    actor=actions.RUNNER,
+                    actor=RUNNER,
                     now=now,
                     reason="work began",
                     values=values,
@@ -224,6 +234,8 @@ class LeasedExecution:
             else:
                 moves.touch(after, now=now, values=values)
                 moved = after
+            if also is not None:
+                also(moved)
             journal.append(
                 organisation_id=standing.organisation_id,
                 stream_id=standing.stream_id,
@@ -234,16 +246,61 @@ class LeasedExecution:
             )
             return moved
 
-        await self._guarded(unit)
+        starts = standing.state is ExecutionState.STARTING
+        faults.reach("before_start" if starts else "before_events")
+        await self._guarded(unit, drafts)
+        if starts:
+            faults.reach("after_start")
 
-    async def _guarded(self, unit: Callable[[], Standing]) -> None:
+    async def _guarded(
+        self, unit: Callable[[], Standing], drafts: Sequence[Draft] = ()
+    ) -> None:
+        """Write, once, even when the database goes away in the middle of it.
+
+        As long as the lease is held the work waits for the database to come back, looks whether
+        the unit is there, and writes it again where it is not.
+        """
+        uid = drafts[-1].uid if drafts else None
+        while True:
+            if self.lost:
+                raise LeaseLostError(f"execution {self.id} is another runner's now")
+            try:
+                await self._submitted(unit)
+            except (TransactionError, UnavailableError) as error:
+                if not _passes(error):
+                    raise
+                found = await self._fate_of(uid, error)
+                if found is None:
+                    continue
+                self.standing = found
+            return
+
+    async def _fate_of(self, uid: UUID | None, error: NetraError) -> Standing | None:
+        """Once the database answers again: where the unit left us, None when it is not there."""
+        log.warning(
+            "execution %s waits for the database: %s",
+            self.id,
+            error.message,
+            extra={"action": "execution.waits_for_database"},
+        )
+        standing = self.standing
+        while not self.lost and self.seconds_left > -GRACE_SECONDS:
+            await asyncio.sleep(PAUSE_SECONDS)
+            try:
+                return await read(
+                    self.scope, lambda: queries.fate_of_unit(standing, uid)
+                )
+            except TransactionError as again:
+                if not _passes(again):
+                    raise
+        raise LeaseLostError(f"execution {self.id} could not be renewed in time")
+
+    async def _submitted(self, unit: Callable[[], Standing]) -> None:
         """Write, and stand where the write left us; a stop waits until that is known.
 
         A unit that was handed over commits even when nobody waits for it any more; going on
         from the old standing would then look like a lost lease.
         """
-        if self.lost:
-            raise LeaseLostError(f"execution {self.id} is another runner's now")
         writing = submit(self.scope, unit)
         try:
             self.standing = await asyncio.shield(writing)
@@ -262,9 +319,24 @@ class LeasedExecution:
             self.lost = True
             raise
 
+    def _send_piece(self, offset: int, piece: str) -> None:
+        if self.lost:
+            return
+        standing = self.standing
+        delta = TextDelta(
+            stream_id=standing.stream_id,
+            execution_id=standing.id,
+            message_id=standing.reply_id,
+            attempt=standing.attempt,
+            offset=offset,
+            text=piece,
+        )
+        name = journal.stream_topic(standing.organisation_id, standing.stream_id)
+        hub.publish(name, delta)
+
     async def _keep(self) -> None:
         async with self._lock:
-            standing, text, now = self.standing, self.text, timezone.now()
+            standing, text, now = self.standing, self.text, clock.now()
             if len(text) == self._kept or standing.state is not ExecutionState.RUNNING:
                 return
             self._kept = len(text)
@@ -306,6 +378,13 @@ class LeasedExecution:
             exc_info=error,
             extra={"action": "execution.write_failed"},
         )
+
+
+def _passes(error: NetraError) -> bool:
+    """Whether the database may answer later; a full disk does not pass by itself."""
+    return isinstance(error, CommitUnknownError) or (
+        error.retryable and error.status == UnavailableError.status
+    )
 
 
 class _Owner:

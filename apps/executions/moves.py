@@ -6,9 +6,10 @@ Knows states and rows. What a move is for is told by `actions` and `endings`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from apps.core import sql
@@ -17,6 +18,7 @@ from apps.executions.errors import (
     IllegalPhaseError,
     IllegalTransitionError,
     LeaseLostError,
+    Refused,
 )
 from apps.executions.models import Execution, PhaseEntry, Transition
 from apps.executions.standing import Standing
@@ -48,16 +50,8 @@ def move(
     Raises IllegalTransitionError for a step that the table refuses (nothing is written), and
     LeaseLostError when the row is no longer as `standing` says.
     """
-    steps: list[tuple[ExecutionState, ExecutionState]] = []
-    source = standing.state
-    for target in path:
-        if not allows(source, checked_state(target)):
-            refused_moves[source.value, target.value] += 1
-            raise IllegalTransitionError(
-                f"An execution cannot go from {source} to {target}."
-            )
-        steps.append((source, target))
-        source = target
+    steps = _steps(standing, path)
+    source = steps[-1][1] if steps else standing.state
     changes: dict[str, object] = {
         "state": source,
         "version": standing.version + len(steps),
@@ -66,10 +60,11 @@ def move(
         **(values or {}),
     }
     if not sql.swap(Execution, where=_fenced(standing), values=changes):
-        refused_moves[standing.state.value, source.value] += 1
-        raise LeaseLostError(
+        lost = LeaseLostError(
             f"execution {standing.id} is no longer {standing.state} at fence {standing.fence}"
         )
+        lost.refused = _refused(standing, standing.state, source, "fenced")
+        raise lost
     fence = int(str(changes.get("fence", standing.fence)))
     rows = [
         transition_row(
@@ -85,6 +80,22 @@ def move(
         version=standing.version + len(steps),
         lease_token=standing.lease_token if source in CLAIMED else None,
     )
+
+
+def _steps(
+    standing: Standing, path: Sequence[ExecutionState]
+) -> list[tuple[ExecutionState, ExecutionState]]:
+    """(from, to) of each step; raises IllegalTransitionError at the first that the table refuses."""
+    sources = [standing.state, *path]
+    steps = list(pairwise(sources))
+    for source, target in steps:
+        if not allows(source, checked_state(target)):
+            illegal = IllegalTransitionError(
+                f"An execution cannot go from {source} to {target}."
+            )
+            illegal.refused = _refused(standing, source, target, "illegal")
+            raise illegal
+    return steps
 
 
 def touch(
@@ -110,6 +121,21 @@ def enter_phase(standing: Standing, *phases: tuple[Phase, datetime]) -> Standing
         present = phase
     sql.insert(PhaseEntry, rows)
     return replace(standing, phase=present, phases=standing.phases + len(rows))
+
+
+def _refused(
+    standing: Standing, source: ExecutionState, target: ExecutionState, why: str
+) -> Refused:
+    refused_moves[source.value, target.value] += 1
+    return Refused(
+        execution_id=standing.id,
+        organisation_id=standing.organisation_id,
+        from_state=source.value,
+        to_state=target.value,
+        fence=standing.fence,
+        attempt=standing.attempt,
+        why=why,
+    )
 
 
 def keys_of(standing: Standing) -> dict[str, Any]:

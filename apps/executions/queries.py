@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 
+from apps.accounts.plans import Tier
+from apps.core import sql
+from apps.core.flags import Switch, enabled
+from apps.executions import fairness
+from apps.executions.concurrency import UNLIMITED, limits_for, limits_of
+from apps.executions.errors import LeaseLostError
 from apps.executions.events import LogEntry
-from apps.executions.models import Content, Event, Execution, Stream
-from apps.executions.standing import STANDING_COLUMNS, Standing
+from apps.executions.fairness import Waiting
+from apps.executions.models import (
+    Content,
+    Event,
+    Execution,
+    PhaseEntry,
+    Stream,
+    Transition,
+)
+from apps.executions.standing import RUNNER, STANDING_COLUMNS, Standing
 from apps.executions.states import ALIVE, CLAIMED, EventType, ExecutionState, Phase
 
 PAGE = 500  # events read at once
+CANDIDATES = 5000  # waiting executions that are weighed against each other at once
 QUIET_LEASE = timedelta(
     seconds=15
 )  # left of a lease of 30 s: more than one beat is missing
@@ -44,18 +60,83 @@ def standing_of(execution_id: UUID) -> Standing | None:
     return next(iter(standings(Execution.objects.filter(id=execution_id))), None)
 
 
-def claimable(now: datetime, limit: int, *, only: UUID | None = None) -> list[Standing]:
-    """Pending executions that may start, oldest first; of each stream at most one at a time."""
+def claimable(now: datetime, limit: int) -> list[Standing]:
+    """Pending executions that may start, in the order in which they should.
+
+    Of each stream at most one, of each person no more than their limit: `fairness` tells who goes
+    next. In a system scope, since it weighs all organisations against each other.
+    """
     busy = Execution.objects.filter(stream_id=OuterRef("stream_id"), state__in=CLAIMED)
     rows = Execution.objects.filter(
         state=ExecutionState.PENDING, waiting_for="", available_at__lte=now
+    ).exclude(Exists(busy))
+    if not enabled(Switch.FAIRNESS):
+        return standings(rows.order_by("available_at", "created_at")[:limit])
+    numbered = rows.order_by().annotate(
+        place=Window(
+            RowNumber(),
+            partition_by=[F("organisation_id"), F("user_id")],
+            order_by=[F("available_at").asc(), F("created_at").asc()],
+        )
     )
-    if only is not None:
-        rows = rows.filter(id=only)
-    rows = rows.exclude(Exists(busy)).order_by("available_at", "created_at")[:limit]
+    found = {
+        values["id"]: values
+        for values in numbered.order_by("place", "available_at")[:CANDIDATES].values(
+            *STANDING_COLUMNS, "available_at"
+        )
+    }
+    if not found:
+        return []
+    waiting = [
+        Waiting(
+            key, v["organisation_id"], v["user_id"], Tier(v["tier"]), v["available_at"]
+        )
+        for key, v in found.items()
+    ]
+    chosen = fairness.choose(
+        waiting,
+        claimed=claimed_by_person(),
+        limits=limits_for(one.organisation_id for one in waiting),
+        free=limit,
+    )
+    for values in found.values():
+        del values["available_at"]
+    return [_standing(found[key]) for key in chosen]
+
+
+def claimed_by_person() -> dict[tuple[UUID, UUID], int]:
+    """(organisation, user) → how many of their executions are claimed."""
+    rows = Execution.objects.filter(state__in=CLAIMED).order_by()
+    counted = rows.values_list("organisation_id", "user_id").annotate(n=Count("id"))
+    return {(organisation_id, user_id): n for organisation_id, user_id, n in counted}
+
+
+def has_room(standing: Standing) -> bool:
+    """Whether its organisation and its person may have one more claimed; in a claiming unit.
+
+    On PostgreSQL claims of one organisation wait for each other here, so that two processes
+    cannot both take the last place.
+    """
+    limits = limits_of(standing.organisation_id)
+    if limits == UNLIMITED:
+        return True
+    sql.hold("claims", standing.organisation_id)
+    rows = sql.select(
+        Execution,
+        ("user_id",),
+        where={"organisation_id": standing.organisation_id},
+        where_in={"state": CLAIMED},
+    )
+    mine = sum(user_id == standing.user_id for (user_id,) in rows)
+    return limits.allow(organisation=len(rows), user=mine)
+
+
+def take_pending(execution_id: UUID) -> bool:
+    """Lock a pending row for a claim; False when it is gone, or somebody else claims it just now."""
+    rows = Execution.objects.filter(id=execution_id, state=ExecutionState.PENDING)
     if connection.vendor == "postgresql":
         rows = rows.select_for_update(skip_locked=True, of=("self",))
-    return standings(rows)
+    return bool(rows.order_by().values_list("id"))
 
 
 def lost(now: datetime, *, except_owner: UUID | None = None) -> list[Standing]:
@@ -67,8 +148,9 @@ def lost(now: datetime, *, except_owner: UUID | None = None) -> list[Standing]:
 
 
 def overdue(now: datetime) -> list[Standing]:
-    """Alive executions whose deadline has passed."""
-    return standings(Execution.objects.filter(state__in=ALIVE, deadline_at__lt=now))
+    """Alive executions whose deadline has passed; it does not pass while a person is asked."""
+    rows = Execution.objects.filter(state__in=ALIVE, deadline_at__lt=now)
+    return standings(rows.exclude(waiting_for="approval"))
 
 
 def never_started(before: datetime) -> list[Standing]:
@@ -97,6 +179,28 @@ def ignored_stops(before: datetime) -> list[Standing]:
     )
 
 
+def fate_of_unit(standing: Standing, uid: UUID | None) -> Standing | None:
+    """Whether a unit of the lease's holder was committed, when nobody can say so any more.
+
+    `standing` is from before the unit, `uid` its last event's. Returns where it left the execution,
+    None when it is not there; raises LeaseLostError when somebody else has moved on.
+    """
+    present = standing_of(standing.id)
+    if present is None or present.fence != standing.fence:
+        raise LeaseLostError(f"execution {standing.id} is another runner's now")
+    if present.version > standing.version:
+        newest = Transition.objects.filter(execution_id=standing.id).order_by("-n")[0]
+        if newest.actor_label != RUNNER.label:
+            raise LeaseLostError(f"execution {standing.id} was taken away")
+    entered = PhaseEntry.objects.filter(
+        execution_id=standing.id, fence=standing.fence
+    ).count()
+    there = present.version > standing.version or entered > standing.phases
+    if not there and uid is not None:
+        there = Event.objects.filter(event_uid=uid).exists()
+    return replace(present, phases=entered) if there else None
+
+
 def alive_in(stream_id: UUID) -> list[Standing]:
     """What waits or runs in a stream, oldest first."""
     rows = Execution.objects.filter(stream_id=stream_id, state__in=ALIVE).order_by(
@@ -110,20 +214,7 @@ def events_after(stream_id: UUID, seq: int, limit: int = PAGE) -> list[LogEntry]
     rows = Event.objects.filter(stream_id=stream_id, seq__gt=seq).order_by("seq")[
         :limit
     ]
-    columns = (
-        "stream_id",
-        "seq",
-        "event_uid",
-        "execution_id",
-        "attempt",
-        "type",
-        "payload",
-        "at",
-    )
-    return [
-        LogEntry(**{**row, "type": EventType(row["type"])})
-        for row in rows.values(*columns)
-    ]
+    return [_entry(row) for row in rows.values(*_ENTRY)]
 
 
 def events_of(execution_id: UUID, seq: int = 0, limit: int = PAGE) -> list[LogEntry]:
@@ -205,6 +296,6 @@ def stuck(now: datetime) -> Q:
     late |= Q(
         state=ExecutionState.PENDING, waiting_for="", available_at__lt=now - NOT_TAKEN
     )
-    late |= Q(state__in=ALIVE, deadline_at__lt=now)
+    late |= Q(state__in=ALIVE, deadline_at__lt=now) & ~Q(waiting_for="approval")
     late |= Q(state__in=ALIVE, cancel_requested_at__lt=now - QUIET_LEASE)
     return late

@@ -11,15 +11,19 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import close_old_connections
-from django.utils import timezone
 
-from apps.core import sweeps
+from apps.core import faults, sweeps
+from apps.core.clock import clock
 from apps.core.database import write_now
 from apps.core.errors import Explanation
 from apps.core.tenancy import system
-from apps.executions import actions, endings, queries
-from apps.executions.errors import IllegalTransitionError, LeaseLostError
-from apps.executions.standing import Ending, Standing
+from apps.executions import actions, approvals, endings, queries
+from apps.executions.errors import (
+    AlreadyDecidedError,
+    IllegalTransitionError,
+    LeaseLostError,
+)
+from apps.executions.standing import SWEEPER, Ending, Standing
 from apps.executions.states import ExecutionState
 
 SWEEP_SECONDS = 2.0  # between two looks for what ran out
@@ -31,7 +35,7 @@ SWEEP = system("sweeper: leases, deadlines and stops that ran out")
 
 def sweep(now: datetime | None = None) -> int:
     """Handle every execution that ran out of something; returns how many moved."""
-    now = now or timezone.now()
+    now = now or clock.now()
     with SWEEP:
         work = [
             *((standing, _end_overdue) for standing in queries.overdue(now)),
@@ -44,13 +48,15 @@ def sweep(now: datetime | None = None) -> int:
                 (standing, _end_unstarted)
                 for standing in queries.never_started(now - QUEUE_LIMIT)
             ),
+            *((standing, _end_stopped) for standing in approvals.stopped()),
+            *((standing, _go_on_refused) for standing in approvals.unanswered(now)),
         ]
     return sum(_attempt(handle, standing, now) for standing, handle in work)
 
 
 def recover_orphans(owner: UUID) -> int:
     """At the start of the only process: whatever is claimed by another boot has no runner."""
-    now = timezone.now()
+    now = clock.now()
     with SWEEP:
         orphans = queries.lost(now, except_owner=owner)
     return sum(_attempt(_recover, standing, now) for standing in orphans)
@@ -59,9 +65,10 @@ def recover_orphans(owner: UUID) -> int:
 def _attempt(
     handle: Callable[[Standing, datetime], object], standing: Standing, now: datetime
 ) -> int:
+    faults.reach("in_sweep")
     try:
         write_now(SWEEP, lambda: handle(standing, now))
-    except (LeaseLostError, IllegalTransitionError):
+    except (LeaseLostError, IllegalTransitionError, AlreadyDecidedError):
         return 0  # someone else moved it first, which is as good
     return 1
 
@@ -100,6 +107,10 @@ def _end_stopped(standing: Standing, now: datetime) -> None:
     _end(standing, ExecutionState.CANCELLED, explanation, "", now, by)
 
 
+def _go_on_refused(standing: Standing, now: datetime) -> None:
+    approvals.expire(standing, now=now)
+
+
 def _end_unstarted(standing: Standing, now: datetime) -> None:
     minutes = int(QUEUE_LIMIT.total_seconds() // 60)
     explanation = Explanation(
@@ -127,9 +138,7 @@ def _end(
         error_class=error_class,
         cancelled_by=cancelled_by,
     )
-    endings.finish(
-        standing, ending, actor=actions.SWEEPER, now=now, reason=explanation.message
-    )
+    endings.finish(standing, ending, actor=SWEEPER, now=now, reason=explanation.message)
 
 
 class Sweeper(threading.Thread):

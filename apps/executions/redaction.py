@@ -28,6 +28,7 @@ OPEN = frozenset(
         "tool",
         "ms",
         "expires_at",
+        "kept",
         "approved",
         "by",
         "final",

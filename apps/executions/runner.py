@@ -14,25 +14,35 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.utils import timezone
+from django.conf import settings
+from django.db import DatabaseError, transaction
 
+from apps.core import faults
+from apps.core.clock import clock, elapsed
 from apps.core.database import read, write
-from apps.core.errors import Explanation, NetraError
+from apps.core.errors import NetraError
+from apps.core.flags import Switch, enabled
 from apps.core.hub import hub
 from apps.core.tenancy import system
-from apps.executions import actions, journal, moves, queries, runners
-from apps.executions.errors import LeaseLostError
+from apps.executions import actions, journal, moves, outcomes, queries, runners
+from apps.executions.errors import (
+    ApprovalNeededError,
+    ApprovalRequest,
+    LeaseLostError,
+    Refused,
+)
 from apps.executions.leased import LeasedExecution
-from apps.executions.standing import Ending, Standing
-from apps.executions.states import ExecutionState, Phase
+from apps.executions.outcomes import Again
+from apps.executions.standing import RUNNER, Ending, Standing
+from apps.executions.states import Phase
 
 log = logging.getLogger(__name__)
 
 CAPACITY = 200  # executions at once in one process, where nobody says otherwise
 POLL_SECONDS = 1.0
 BEAT_SECONDS = actions.LEASE.total_seconds() / 3
-DRAIN_SECONDS = 10.0
+FENCE_SECONDS = BEAT_SECONDS * 2  # unrenewed for so long, a runner stops itself
+DRAIN_SECONDS = settings.NETRA_DRAIN_SECONDS
 GRACE_SECONDS = (
     30.0  # beyond its deadline, before nobody waits for an execution any more
 )
@@ -60,6 +70,8 @@ class Runner:
         self._hint = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.accepting = False
+        self.self_fenced = 0  # executions given up because nothing could be renewed
+        self._crowded = False  # something waits for another one's end
 
     @property
     def free(self) -> int:
@@ -80,6 +92,9 @@ class Runner:
             ),
             self._loop.create_task(
                 _forever(self._beat, None, BEAT_SECONDS), name="netra-beat"
+            ),
+            self._loop.create_task(
+                _forever(self._fence_self, None), name="netra-self-fence"
             ),
         ]
 
@@ -107,13 +122,8 @@ class Runner:
 
     async def run(self, execution_id: UUID) -> bool:
         """Claim one execution and wait until it ended here; False where it is not to be had."""
-        if execution_id not in self._tasks:
-            if self.free <= 0:
-                return False
-            claimed = await write(POLL, lambda: self._claim_named(execution_id))
-            if claimed is None:
-                return False
-            self.begin(claimed)
+        if execution_id not in self._tasks and not await self._take(execution_id):
+            return False
         lease, task = self.running[execution_id], self._tasks[execution_id]
         await asyncio.wait({task}, timeout=max(lease.seconds_left, 0) + GRACE_SECONDS)
         return True
@@ -158,7 +168,13 @@ class Runner:
     def claim_here(
         self, standing: Standing, *, now: datetime
     ) -> tuple[Standing | None, list[journal.Draft]]:
-        """Inside a unit: claim for this process; returns the claim and what it announces."""
+        """Inside a unit: claim for this process; returns the claim and what it announces.
+
+        None when it was taken, or its organisation or person has enough at work.
+        """
+        if not queries.has_room(standing):
+            self._crowded = True
+            return None, []
         claimed = actions.claim(standing, owner=self.boot_id, now=now)
         if claimed is None:
             return None, []
@@ -169,6 +185,9 @@ class Runner:
         self._tasks.pop(execution_id, None)
         self.running.pop(execution_id, None)
         self._stops.pop(execution_id, None)
+        if self._crowded:
+            self._crowded = False
+            self._hint.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error(
                 "an execution's task failed",
@@ -176,23 +195,36 @@ class Runner:
                 extra={"action": "runner.task_failed"},
             )
 
+    async def _take(self, execution_id: UUID) -> bool:
+        """Claim the named execution if it is its turn; others that come first are claimed too."""
+        if self.free <= 0:
+            return False
+        limit = self.free
+        turn = await read(POLL, lambda: queries.claimable(clock.now(), limit))
+        named = next((s for s in turn if s.id == execution_id), None)
+        if named is None:
+            self._hint.set()
+            return execution_id in self._tasks
+        await self._claim(named)
+        return execution_id in self._tasks
+
     async def _claim_waiting(self) -> None:
         if self.free <= 0:
             return
         limit = self.free
-        for standing in await read(
-            POLL, lambda: queries.claimable(timezone.now(), limit)
-        ):
-            claimed = await write(POLL, lambda s=standing: self._claim_one(s))  # type: ignore[misc]
+        for standing in await read(POLL, lambda: queries.claimable(clock.now(), limit)):
+            await self._claim(standing)
+
+    async def _claim(self, standing: Standing) -> None:
+        if self.free > 0 and standing.id not in self._tasks:
+            claimed = await write(POLL, lambda: self._claim_one(standing))
             if claimed is not None:
                 self.begin(claimed)
 
-    def _claim_named(self, execution_id: UUID) -> Standing | None:
-        found = queries.claimable(timezone.now(), 1, only=execution_id)
-        return self._claim_one(found[0]) if found else None
-
     def _claim_one(self, standing: Standing) -> Standing | None:
-        now = timezone.now()
+        now = clock.now()
+        if not queries.take_pending(standing.id):
+            return None
         claimed, drafts = self.claim_here(standing, now=now)
         if claimed is None:
             return None
@@ -227,12 +259,36 @@ class Runner:
         }
         if not holds:
             return
+        began = elapsed()
         held = await write(POLL, lambda: actions.beat(owner=self.boot_id, holds=holds))
-        for execution_id in holds.keys() - held:
+        for execution_id, token in holds.items():
             lease = self.running.get(execution_id)
-            if lease is not None and lease.standing.lease_token is not None:
-                lease.lost = True
-                self._interrupt(execution_id)
+            if lease is None or lease.standing.lease_token != token:
+                continue
+            if execution_id in held:
+                lease.renewed_at = began
+            else:
+                self._lose(lease)
+
+    async def _fence_self(self) -> None:
+        """Stop what could not be renewed in time by this machine's own steady clock."""
+        if not enabled(Switch.SELF_FENCE):
+            return
+        late = elapsed() - FENCE_SECONDS
+        for lease in list(self.running.values()):
+            if lease.renewed_at < late and not lease.lost:
+                log.warning(
+                    "execution %s was not renewed for %d s; it is given up here",
+                    lease.id,
+                    FENCE_SECONDS,
+                    extra={"action": "execution.self_fenced"},
+                )
+                self.self_fenced += 1
+                self._lose(lease)
+
+    def _lose(self, lease: LeasedExecution) -> None:
+        lease.lost = True
+        self._interrupt(lease.id)
 
     def _interrupt(self, execution_id: UUID) -> None:
         lease, task = self.running.get(execution_id), self._tasks.get(execution_id)
@@ -240,20 +296,29 @@ class Runner:
             task.cancel()
 
     async def _run(self, lease: LeasedExecution) -> None:
+        faults.reach("after_claim")
         try:
-            ending = await self._work(lease)
+            outcome = await self._work(lease)
             lease.ending = True  # from here on an interruption would only lose the end
-            if ending is None:
+            if outcome is None:
                 await lease.hand_back()
+            elif isinstance(outcome, Again):
+                await lease.try_again(outcome.wait, outcome.reason, outcome.breaker)
+            elif isinstance(outcome, ApprovalRequest):
+                await lease.pause(outcome)
             else:
-                await lease.finish(ending)
+                await lease.finish(outcome)
         except LeaseLostError as error:
             log.warning("%s", error.message, extra={"action": "execution.lease_lost"})
+            if error.refused is not None:
+                await _note(error.refused)
         finally:
             lease.close()
 
-    async def _work(self, lease: LeasedExecution) -> Ending | None:
-        """Call the named work; returns how it ended, or None to hand the execution back."""
+    async def _work(
+        self, lease: LeasedExecution
+    ) -> Ending | Again | ApprovalRequest | None:
+        """Call the named work; returns how it ended, what is next, or None to hand it back."""
         try:
             async with asyncio.timeout(max(lease.seconds_left, 0)) as clock:
                 outcome = await runners.resolve(lease.standing.runner)(lease)
@@ -261,17 +326,13 @@ class Runner:
             return self._stopped(lease)
         except LeaseLostError:
             raise
+        except ApprovalNeededError as needed:
+            return needed.request
         except Exception as error:  # noqa: BLE001 - whatever the work raises ends the execution, explained
             if isinstance(error, TimeoutError) and clock.expired():
-                return _timed_out(lease)
-            return _failed(lease, error)
-        return Ending(
-            state=ExecutionState.COMPLETED,
-            text=outcome.text,
-            usage=outcome.usage,
-            quality=outcome.quality,
-            first_token_at=lease.first_token_at,
-        )
+                return outcomes.timed_out(lease)
+            return outcomes.again(lease, error) or outcomes.failed(lease, error)
+        return outcomes.completed(lease, outcome)
 
     def _stopped(self, lease: LeasedExecution) -> Ending | None:
         task = asyncio.current_task()
@@ -280,18 +341,7 @@ class Runner:
         if lease.lost:
             raise LeaseLostError(f"execution {lease.id} is another runner's now")
         stop = self._stops.get(lease.id)
-        if stop is None:
-            return None
-        by, reason = stop
-        return Ending(
-            state=ExecutionState.CANCELLED,
-            text=lease.text,
-            cancelled_by=by,
-            first_token_at=lease.first_token_at,
-            explanation=Explanation(
-                "cancelled", reason or "It was stopped.", "Ask again when you like."
-            ),
-        )
+        return None if stop is None else outcomes.stopped(lease, *stop)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -299,49 +349,19 @@ class Runner:
         task.add_done_callback(self._loops.remove)
 
 
-def _timed_out(lease: LeasedExecution) -> Ending:
-    seconds = lease.standing.timeout_seconds
-    return Ending(
-        state=ExecutionState.TIMEOUT,
-        text=lease.text,
-        first_token_at=lease.first_token_at,
-        error_class="TimeoutError",
-        explanation=Explanation(
-            "timeout",
-            f"The agent did not finish within {seconds} seconds.",
-            "Ask again, or ask a smaller question.",
-            retryable=True,
-            values={"seconds": seconds, "tier": lease.standing.tier},
-        ),
-    )
-
-
-def _failed(lease: LeasedExecution, error: Exception) -> Ending:
-    if isinstance(error, NetraError):
-        explanation = Explanation(
-            error.code, error.message, error.fix, error.retryable, error.values
+async def _note(refused: Refused) -> None:
+    now = clock.now()
+    try:
+        await write(
+            POLL,
+            lambda: actions.note_refused_move(refused, actor=RUNNER, now=now),
         )
-    else:
-        log.error(
-            "work failed",
-            exc_info=error,
-            extra={"action": "execution.failed", "execution": str(lease.id)},
+    except (DatabaseError, NetraError):
+        log.warning(
+            "a refused move could not be noted",
+            exc_info=True,
+            extra={"action": "execution.refused_move_lost"},
         )
-        explanation = Explanation(
-            "internal",
-            "The agent stopped because of a fault in its program.",
-            "Try again; support has been told.",
-            retryable=True,
-        )
-    cause = error.__cause__ or error
-    return Ending(
-        state=ExecutionState.FAILED,
-        text=lease.text,
-        first_token_at=lease.first_token_at,
-        error_class=type(cause).__name__,
-        error_detail=f"{type(cause).__name__}: {cause}"[:4000],
-        explanation=explanation,
-    )
 
 
 async def _forever(

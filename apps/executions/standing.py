@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from apps.core.actors import Actor
 from apps.core.errors import Explanation
 from apps.core.ids import rising_id
+from apps.executions.contexts import refuse_deep_state
 from apps.executions.events import Usage
 from apps.executions.models import Execution
 from apps.executions.states import ExecutionState, Phase
+
+# Who acts on executions without a person: the lease's holder, and whoever finds it abandoned.
+RUNNER = Actor.system("runner")
+SWEEPER = Actor.system("sweeper")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,9 @@ class Order:
     retry_of: UUID | None = None
     waiting_for: str = ""
     max_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        refuse_deep_state(self.input)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,4 +103,5 @@ class Ending:
     error_class: str = ""
     error_detail: str = ""
     cancelled_by: str = ""
+    breaker: str = ""
     first_token_at: datetime | None = None

@@ -133,7 +133,8 @@ def checked_state(value: object) -> ExecutionState:
     known = ", ".join(state.value for state in ExecutionState)
     if isinstance(value, dict):
         raise ValueError(  # noqa: TRY004 - callers tell a whole record from a wrong type
-            f"a state must be an ExecutionState, not the dict {value!r}; states are: {known}"
+            f"a state must be an ExecutionState, not the dict {value!r} (the fault that users knew"
+            f" as #305: a whole record passed for a state); states are: {known}"
         )
     raise TypeError(
         f"a state must be an ExecutionState, not {value!r}; states are: {known}"

@@ -1,21 +1,34 @@
-"""Admin pages that need names from several apps: receipts, which know ids only."""
+"""Admin pages that need names from several apps: receipts and flags, which know ids only."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.core.exceptions import ValidationError
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from apps.accounts.listing import OrganisationFilter
 from apps.accounts.models import Organisation, User
 from apps.accounts.queries import canaries
 from apps.audits.models import Receipt
+from apps.core import actions, flags
+from apps.core.actors import Actor
 from apps.core.admin import ReadOnlyAdmin
+from apps.core.errors import InvalidInputError
+from apps.core.flags import SWITCHES, Switch
+from apps.core.models import Flag
 from apps.core.templatetags.netra import ident, when
 from apps.executions.models import Execution
 
@@ -110,3 +123,164 @@ class ReceiptAdmin(ReadOnlyAdmin):
             return ident(row.correlation_id)
         url = reverse("admin:executions_execution_change", args=[execution_id])
         return ident(execution_id, link=url)
+
+
+class FlagForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    """A switch, for whom, how far, and why."""
+
+    name = forms.ChoiceField(
+        label="Switch",
+        choices=[(switch.value, switch.value) for switch in Switch],
+        widget=UnfoldAdminSelectWidget,
+    )
+    organisation_id = forms.TypedChoiceField(
+        label="Organisation", coerce=UUID, empty_value=None, required=False,
+        widget=UnfoldAdminSelectWidget,
+    )  # fmt: skip
+    percentage = forms.IntegerField(
+        label="Share (%)",
+        min_value=0,
+        max_value=flags.WHOLE,
+        initial=0,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="0 is off, 100 is on; between: on for that share of the organisations.",
+    )
+    reason = forms.CharField(
+        max_length=actions.REASON_LENGTH,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Say why. Your name and the time are kept with it.",
+    )
+
+    class Meta:
+        model = Flag
+        fields = ("name", "organisation_id", "percentage", "reason")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "organisation_id" in self.fields:
+            rows = Organisation.objects.exclude(kind=Organisation.Kind.CANARY)
+            found = rows.order_by("name").values_list("pk", "name")
+            self.fields["organisation_id"].choices = [("", "All"), *found]  # type: ignore[attr-defined]
+        self.initial.pop("reason", None)  # each change has a reason of its own
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.errors:
+            return given
+        name = given.get("name", self.instance.name)
+        organisation_id = given.get("organisation_id", self.instance.organisation_id)
+        try:
+            actions.check_flag(
+                name, organisation_id, given["percentage"], given["reason"]
+            )
+        except InvalidInputError as error:
+            field = error.field if error.field in self.fields else None
+            self.add_error(field, f"{error.message} {error.fix}")
+        others = Flag.objects.exclude(pk=self.instance.pk)
+        if others.filter(name=name, organisation_id=organisation_id).exists():
+            raise ValidationError("There is a row for that already: change that one.")
+        return given
+
+
+@admin.register(Flag)
+class FlagAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    """Which of the switchable paths are on, for whom, since when and why."""
+
+    form = FlagForm
+    list_display = ("name", "reach", "share", "reason", "changed_by", "changed")
+    list_display_links = ("name",)
+    list_before_template = "admin/core/flag/switches.html"
+    list_fullwidth = True
+    ordering = ("name", "organisation_id")
+    sortable_by = ()
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Flag]:
+        rows: QuerySet[Flag] = super().get_queryset(request)
+        company = Organisation.objects.filter(pk=OuterRef("organisation_id"))
+        return rows.annotate(company=Subquery(company.values("name")))
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Flag | None = None
+    ) -> tuple[str, ...]:
+        fixed = ("name", "organisation_id", "reach", "changed_by", "changed")
+        return fixed if obj else ()
+
+    def get_fields(self, request: HttpRequest, obj: Flag | None = None) -> Any:
+        reach = "reach" if obj else "organisation_id"
+        shown = ("name", reach, "percentage", "reason")
+        return (*shown, "changed_by", "changed") if obj else shown
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        shown = {**(extra_context or {}), "switches": _switches()}
+        page: HttpResponse = super().changelist_view(request, shown)
+        return page
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: Flag,
+        form: Any,
+        change: bool,  # noqa: FBT001 - Django's signature
+    ) -> None:
+        saved = actions.set_flag(
+            actor=_actor(request),
+            name=obj.name,
+            organisation_id=obj.organisation_id,
+            percentage=obj.percentage,
+            reason=obj.reason,
+        )
+        obj.pk = saved.pk
+
+    def delete_model(self, request: HttpRequest, obj: Flag) -> None:
+        actions.remove_flag(actor=_actor(request), flag=obj)
+
+    @admin.display(description="For")
+    def reach(self, row: Any) -> str:
+        if row.organisation_id is None:
+            return "All"
+        return row.company or str(row.organisation_id)
+
+    @admin.display(description="State")
+    def share(self, row: Flag) -> str:
+        if row.name not in SWITCHES:
+            return "Switches nothing: unknown name"
+        return _in_words(row.percentage)
+
+    @admin.display(description="Changed")
+    def changed(self, row: Flag) -> SafeString:
+        return when(row.updated_at)
+
+
+def _switches() -> list[dict[str, object]]:
+    """Every switch there is, as it stands for organisations without a row of their own."""
+    rows = Flag.objects.order_by().exclude(organisation_id=None)
+    own = dict(rows.values_list("name").annotate(Count("id")))
+    general = dict(
+        Flag.objects.filter(organisation_id=None).values_list("name", "percentage")
+    )
+    return [
+        {
+            "name": switch.value,
+            "facts": facts,
+            "default": _in_words(flags.WHOLE if facts.default else 0),
+            "state": _in_words(
+                general.get(switch.value, flags.WHOLE if facts.default else 0)
+            ),
+            "own": own.get(switch.value, 0),
+        }
+        for switch, facts in SWITCHES.items()
+    ]
+
+
+def _in_words(percentage: int) -> str:
+    if percentage in {0, flags.WHOLE}:
+        return "On" if percentage else "Off"
+    return f"On for {percentage} % of organisations"
+
+
+def _actor(request: HttpRequest) -> Actor:
+    assert isinstance(request.user, User)
+    return Actor.staff(request.user.pk, request.user.email)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 LISTS = (
     "executions.execution",
+    "executions.breaker",
     "chat.thread",
     "agents.agent",
     "usage.record",
     "issues.issue",
     "audits.receipt",
     "accounts.organisation",
+    "core.flag",
 )
 PEOPLE = (
     "accounts.user",
@@ -39,5 +41,7 @@ ROLES: dict[str, frozenset[str]] = {
     | _may("delete", "accounts.membership")
     | _may("add", "accounts.identityprovider")
     | _may("change", "accounts.identityprovider", "accounts.identity")
-    | _may("change", "accounts.token"),
+    | _may("change", "accounts.token", "agents.agent", "core.flag")
+    | _may("add", "core.flag")
+    | _may("delete", "core.flag"),
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -16,14 +17,20 @@ from apps.accounts import refusals
 from apps.accounts.access import principal_from_token
 from apps.accounts.models import Organisation
 from apps.chat.connections import connections
+from apps.core import transactions
 from apps.core.errors import NetraError, NotAllowedError, NotAuthenticatedError
 from apps.core.hub import hub
 from apps.core.tenancy import system, system_openings
-from apps.executions.models import Execution
+from apps.executions.breakers import unreachable
+from apps.executions.dispatch import dispatcher
+from apps.executions.models import Breaker, Execution
 from apps.executions.moves import refused_moves
 from apps.executions.runner import runner
 from apps.executions.states import ExecutionState
 from apps.issues import queries as issues
+
+if TYPE_CHECKING:
+    from apps.core.relay import Relay
 
 FIGURES = system("metrics: how many executions stand where")
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -45,14 +52,19 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """Whether questions can be taken right now; 503 while not."""
-    checks = {"database": _database(), "runner": _runner(), "hints": _hints()}
+    checks = {"server": _server()}
+    if checks["server"]["ok"]:
+        checks |= {"database": _database(), "runner": _runner(), "hints": _hints()}
     ready = all(check["ok"] for check in checks.values())
-    status = "ready" if ready else "not ready"
+    degraded = any("degraded" in check for check in checks.values())
+    status = "not ready" if not ready else "degraded" if degraded else "ready"
     response = JsonResponse(
         {"status": status, "checks": checks}, status=200 if ready else 503
     )
     if not ready:
         response["Retry-After"] = str(RETRY_SECONDS)
+        # Django would log an error for each look of each prober; not to be ready is no error.
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     return response
 
 
@@ -67,10 +79,17 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse("".join(_lines()), content_type=TEXT)
 
 
+def _server() -> Check:
+    """Whether it has begun, and is not about to go; else the rest would only be asked in vain."""
+    refusing = connections.refusing
+    detail = refusing.message if refusing else "takes questions"
+    return {"ok": refusing is None, "detail": detail}
+
+
 def _database() -> Check:
     try:
         Organisation.objects.order_by().values_list("pk")[:1].count()
-    except DatabaseError:
+    except Error:
         return {"ok": False, "detail": "the database does not answer"}
     return {"ok": True, "detail": "sqlite" if settings.SQLITE else "postgresql"}
 
@@ -86,10 +105,20 @@ def _runner() -> Check:
 def _hints() -> Check:
     if hub.loop is None:
         return {"ok": False, "detail": "the hub is not bound to a loop"}
-    across = bool(settings.NETRA_REDIS_URL)
-    if across and hub.relay is None:
-        return {"ok": True, "detail": "no relay: others are told by the 1 s poll"}
-    return {"ok": True, "detail": "redis" if across else "in this process"}
+    if not settings.NETRA_REDIS_URL:
+        others = "" if settings.SQLITE else "; other servers by polling"
+        return {"ok": True, "detail": f"in this process{others}"}
+    relay = _relay()
+    if relay is None or relay.away:
+        detail = "redis is away; delivery by polling"
+        return {"ok": True, "degraded": True, "detail": detail}
+    return {"ok": True, "detail": "redis"}
+
+
+def _relay() -> Relay | None:
+    from apps.core import relay  # noqa: PLC0415 - loads Redis, which one process does not need
+
+    return relay.current if settings.NETRA_REDIS_URL else None
 
 
 def _check_reader(request: HttpRequest) -> None:
@@ -144,6 +173,61 @@ def _lines() -> Iterable[str]:
         ("netra_hub_topics", "Topics that are watched here.", len(hub.topics())),
     ):
         yield from _metric(name, "gauge", words, [({}, number)])
+    yield from _hint_lines()
+    yield from _breaker_lines()
+    yield from _database_lines()
+
+
+def _database_lines() -> Iterable[str]:
+    for name, words, figures in (
+        ("errors", "What the database refused to this process.", transactions.errors),
+        ("retries", "Transactions run again in this process.", transactions.retries),
+    ):
+        samples = [({"class": kind}, n) for kind, n in sorted(figures.items())]
+        yield from _metric(f"netra_database_{name}_total", "counter", words, samples)
+
+
+def _breaker_lines() -> Iterable[str]:
+    rows = list(Breaker.objects.order_by("key").values_list("key", "state", "trips"))
+    yield from _metric(
+        "netra_breaker_state",
+        "gauge",
+        "Whether calls to a provider's model pass.",
+        [({"key": key, "state": state}, 1) for key, state, _ in rows],
+    )
+    yield from _metric(
+        "netra_breaker_trips_total",
+        "counter",
+        "How often a provider's model failed so much that calls were stopped.",
+        [({"key": key}, trips) for key, _, trips in rows],
+    )
+    yield from _metric(
+        "netra_breaker_out_of_reach_total",
+        "counter",
+        "Looks at the breakers that failed in this process, so that calls passed.",
+        [({"error": name}, n) for name, n in sorted(unreachable.items())],
+    )
+
+
+def _hint_lines() -> Iterable[str]:
+    relay = _relay()
+    away = bool(settings.NETRA_REDIS_URL) and (relay is None or relay.away)
+    for name, kind, words, number in (
+        ("netra_hints_away", "gauge", "1 while Redis is away.", int(away)),
+        (
+            "netra_hints_lost_total",
+            "counter",
+            "Hints that other processes were not told; they poll.",
+            relay.lost if relay else 0,
+        ),
+        (
+            "netra_dispatch_lost_total",
+            "counter",
+            "Calls to workers that the broker did not take; they poll.",
+            dispatcher.lost,
+        ),
+    ):
+        yield from _metric(name, kind, words, [({}, number)])
 
 
 def _counts() -> tuple[list[tuple[Labels, int]], int]:

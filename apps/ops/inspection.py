@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from apps.audits.models import Receipt
+from apps.chat.queries import last_delivery
 from apps.core.templatetags.netra import lasted
 from apps.executions import redaction
 from apps.executions.actions import LEASE
@@ -18,6 +19,7 @@ from apps.executions.states import ALIVE, CLAIMED, ExecutionState
 from apps.issues import queries as issues
 from apps.issues.models import Issue
 from apps.ops import timeline
+from apps.ops.seen import Seen, seen
 from apps.ops.waterfall import Waterfall, waterfall
 
 S = ExecutionState
@@ -56,6 +58,7 @@ class Inspection:
     transitions: list[Transition]
     events: list[RedactedEvent]
     event_count: int
+    seen: Seen
     five: list[tuple[str, int]]
     receipt: Receipt | None
     issue: Issue | None
@@ -104,7 +107,7 @@ def find(execution_id: str) -> Execution | None:
 
 
 def fresh(execution: Execution) -> tuple[object, ...]:
-    """What changes whenever the page would show something else, in two small queries."""
+    """What changes whenever the page would show something else, in three small queries."""
     events = Event.objects.filter(execution_id=execution.pk).count()
     phases = PhaseEntry.objects.filter(execution_id=execution.pk).count()
     return (
@@ -114,6 +117,7 @@ def fresh(execution: Execution) -> tuple[object, ...]:
         execution.cancel_requested_at,
         events,
         phases,
+        *last_delivery(execution.stream_id),
     )
 
 
@@ -144,6 +148,7 @@ def inspect(execution: Execution, now: datetime) -> Inspection:
         transitions=transitions,
         events=events,
         event_count=count,
+        seen=seen(execution, events, now),
         five=_five(execution, events),
         receipt=_receipt(execution),
         issue=issues.issue_of(execution.pk),

@@ -211,7 +211,9 @@ def test_a_membership_is_made_changed_and_ended_through_actions(
     assert memberships_of(alice.pk)[1].role == "admin"
     admin_client.post(f"{A}membership/{made.pk}/delete/", {"post": "yes"})
 
-    assert [event.role for event in told] == ["viewer", "admin", None]
+    *changes, ended = told
+    assert [event.role for event in changes] == ["viewer", "admin", None]
+    assert (ended.user_id, ended.organisation_id) == (alice.pk, globex.pk)
     assert len(memberships_of(alice.pk)) == 1
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.chat import actions
 from apps.chat.models import Message
+from apps.chat.precedence import ThreadBusyError
 from apps.core.database import write_now
 from apps.executions import endings
 from apps.executions.states import ExecutionState
@@ -77,7 +78,7 @@ def test_a_thread_takes_five_waiting_questions_and_no_more(
         ask(alice_principal, thread_id=first.thread_id)
     before = written()
 
-    with pytest.raises(actions.ThreadBusyError) as refusal:
+    with pytest.raises(ThreadBusyError) as refusal:
         ask(alice_principal, thread_id=first.thread_id, client_id="k")
 
     assert refusal.value.values == {"waiting": 5, "limit": 5}

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.chat.models import Message, Thread
+from apps.core.database import write_now
+from apps.executions import retention
 from apps.executions.models import Content, Event, Execution
 from apps.executions.standing import Standing
 from apps.executions.states import ExecutionState
@@ -210,6 +215,25 @@ def test_an_event_stream_cannot_begin_ahead_of_the_log(alice_api, thread):
     )
 
     assert (response.status_code, problem_of(response)["code"]) == (409, "resync")
+
+
+def test_what_was_cut_from_the_log_is_not_passed_over(
+    alice_api, alice_principal, thread
+):
+    factories.ended(alice_principal, stream_id=thread)
+    factories.ended(alice_principal, stream_id=thread)
+    before = timezone.now() + timedelta(days=1)
+    prune = partial(retention.prune, uuid.UUID(str(thread)), before=before, limit=2)
+    assert write_now(alice_principal.scope, prune) == 2
+
+    cut_off = alice_api.get(f"{THREADS}{thread}/events/?after=1")
+    kept = alice_api.get(f"{THREADS}{thread}/events/").json()
+    following = alice_api.get(f"{THREADS}{thread}/events/?after=2").json()
+
+    assert (cut_off.status_code, problem_of(cut_off)["code"]) == (409, "resync")
+    assert kept["first_kept"] == 3
+    assert [event["seq"] for event in kept["results"]] == [3, 4]
+    assert following["results"] == kept["results"]
 
 
 def test_what_is_not_offered_is_not_acceptable(alice_api, thread):

@@ -12,9 +12,9 @@ from functools import partial
 import pytest
 from django.utils import timezone
 
-from apps.chat import delivery
-from apps.chat.delivery import Subscription, event_frame
+from apps.chat import delivery, subscriptions
 from apps.chat.outbox import Outbox
+from apps.chat.subscriptions import Subscription, event_frame
 from apps.core.database import read, write
 from apps.executions import actions, endings, journal, queries
 from apps.executions.events import LogEntry, TextDelta
@@ -193,7 +193,7 @@ async def test_what_ends_during_a_replay_is_not_called_alive(
             await aside(factories.finish, standing, text="whole")
         return found
 
-    monkeypatch.setattr(delivery, "read", read_and_then_it_ends)
+    monkeypatch.setattr(subscriptions, "read", read_and_then_it_ends)
     subscription = Subscription(
         alice_principal.scope, standing.stream_id, socket.outbox, 0
     )
@@ -260,7 +260,7 @@ async def test_no_snapshot_follows_the_end(
             subscription.offer(entry.seq, event_frame(entry))
         return found
 
-    monkeypatch.setattr(delivery, "read", read_and_then_it_ends)
+    monkeypatch.setattr(subscriptions, "read", read_and_then_it_ends)
     await subscription.heal()
     await socket.until(lambda: bool(socket.frames))
     await asyncio.sleep(0.02)

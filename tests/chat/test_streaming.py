@@ -7,17 +7,22 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
+from functools import partial
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections as databases
+from django.utils import timezone
 
 from apps.chat import actions, streaming
 from apps.chat.actions import Asked, Question
 from apps.chat.connections import Connections, connections
+from apps.chat.delivery import delivery
 from apps.core.database import write_now
 from apps.core.errors import NotAuthenticatedError, UnavailableError
 from apps.core.hub import hub
+from apps.executions import retention
 from apps.executions.events import TextDelta
 from apps.executions.journal import stream_topic
 from apps.executions.models import Execution
@@ -282,3 +287,60 @@ async def test_text_that_is_written_meanwhile_comes_as_deltas(
 
     assert first == "event: message_delta"
     assert event["data"]["text"] == "forty-"
+
+
+# -- a log that was cut, and the account of what was sent ----------------------------------
+
+
+async def test_a_stream_cannot_begin_before_a_cut(asked, token, alice_principal):
+    await sync_to_async(end)(asked)
+    await sync_to_async(cut)(alice_principal, asked)
+
+    response = await async_client(token).get(
+        f"{API}threads/{asked.thread_id}/events/",
+        headers={"Accept": streaming.MEDIA_TYPE, "Last-Event-ID": "1"},
+    )
+
+    assert (response.status_code, problem_of(response)["code"]) == (409, "resync")
+
+
+async def test_a_stream_that_a_cut_overtakes_says_so_and_ends(
+    asked, token, live_hub, alice_principal
+):
+    coming = frames(await follow(asked, token))
+    await take(coming, "replayed")
+    hub.unbind()  # no hint arrives
+    await sync_to_async(end)(asked)
+    await sync_to_async(cut)(alice_principal, asked)
+
+    await delivery.check()
+    rest = [pair async for pair in coming]
+
+    ((first, event),) = rest
+    assert first == "event: resync"
+    assert event["data"]["reason"] == "retained"
+    assert connections.all() == []
+
+
+async def test_a_stream_keeps_account_of_what_it_yielded(asked, token, live_hub):
+    await sync_to_async(end)(asked)
+    coming = frames(await follow(asked, token))
+
+    await anext(coming)
+    (connection,) = connections.all()
+    progress = connection.progress[asked.thread_id]
+    assert progress.sent_to == 0, "the first is under way"
+    await anext(coming)
+    assert progress.sent_to == 1
+    await take(coming, "replayed")
+    await leave(coming)
+
+    assert (progress.door, progress.sent_to) == ("sse", 3)
+    assert (progress.acknowledged_to, progress.close_code) == (0, None)
+    assert progress.closed_at is not None
+
+
+def cut(who, asked: Asked) -> None:
+    before = timezone.now() + timedelta(days=1)
+    prune = partial(retention.prune, asked.thread_id, before=before)
+    assert write_now(who.scope, prune) == 3

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from apps.accounts.events import AccessEnded, EndOfAccess
 from apps.chat.connections import ThreadNotice
 from apps.core import relay as relays
 from apps.core.hub import Hub, crossing
@@ -41,6 +42,7 @@ HINTS = [
     ),
     ExecutionCancelRequested(execution_id=ONE, organisation_id=ONE),
     ThreadNotice(kind="typing", thread_id=None, origin=ONE),
+    AccessEnded(user_id=ONE, organisation_id=None, why=EndOfAccess.LOGGED_OUT),
 ]
 
 
@@ -232,6 +234,28 @@ async def test_a_start_without_redis_is_made_good_when_it_comes(wire: Wire) -> N
 
     assert not relay.away
     await relay.stop()
+    hub.unbind()
+
+
+@pytest.mark.faults
+async def test_that_redis_went_and_came_is_noticed_without_a_hint(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "PULSE_SECONDS", 0.01)
+    hub = Hub()
+    hub.bind(asyncio.get_running_loop())
+    relay = Relay(hub, wire)
+    relay.start()
+    assert relays.current is relay
+
+    wire.cut = True
+    await eventually(lambda: relay.away)
+    wire.cut = False
+    await eventually(lambda: not relay.away)
+
+    assert relay.lost == 0
+    await relay.stop()
+    assert relays.current is None
     hub.unbind()
 
 

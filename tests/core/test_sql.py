@@ -55,6 +55,33 @@ def test_insert_writes_many_rows_in_one_statement(
         assert sorted(Stream.objects.values_list("last", flat=True)) == [0, 1, 2, 3, 4]
 
 
+def test_upsert_sets_the_named_values_where_the_key_is_there(
+    row, django_assert_num_queries
+) -> None:
+    with TESTS:
+        sql.insert(Stream, [row | {"last": 1, "first_kept": 2}])
+    epoch = read(row).epoch
+    other = row | {"id": uuid.uuid4()}
+
+    with TESTS, django_assert_num_queries(1):
+        sql.upsert(
+            Stream,
+            [row | {"last": 7}, other | {"last": 8}],
+            key=("id",),
+            values=("last",),
+        )
+
+    changed = read(row)
+    assert (changed.last, changed.first_kept, changed.epoch) == (7, 2, epoch)
+    assert read(other).last == 8
+
+
+@pytest.mark.security
+def test_upsert_refuses_rows_of_another_organisation(row, globex) -> None:
+    with tenant(globex.pk), pytest.raises(sql.ForeignRowError):
+        sql.upsert(Stream, [row], key=("id",), values=("last",))
+
+
 def test_insert_of_nothing_asks_nothing(django_assert_num_queries) -> None:
     with django_assert_num_queries(0):
         sql.insert(Stream, [])

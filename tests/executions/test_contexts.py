@@ -13,12 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.executions.contexts import (
+    ALLOWED,
+    DEEP_STATE_FIELDS,
     MAX_DEPTH,
     PLACEHOLDER_PREFIXES,
     PLACEHOLDERS,
     RESERVED,
     UserExecutionContext,
+    checked_context,
+    is_placeholder,
     real_id,
+    refuse_deep_state,
 )
 from apps.executions.errors import ContextIsolationError, InvalidContextError
 
@@ -102,6 +107,25 @@ def test_a_principal_without_real_ids_is_refused(name: str) -> None:
         made(Somebody(**{name: "test"}))
 
 
+def test_there_are_nineteen_placeholders_and_eleven_prefixes() -> None:
+    assert (len(PLACEHOLDERS), len(PLACEHOLDER_PREFIXES), len(ALLOWED)) == (19, 11, 7)
+
+
+@pytest.mark.parametrize("prefix", PLACEHOLDER_PREFIXES)
+def test_a_long_id_may_begin_like_a_placeholder(prefix: str) -> None:
+    text = prefix.ljust(20, "x")
+
+    assert is_placeholder(text[:19].upper())
+    assert not is_placeholder(text)
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_names_of_technical_accounts_are_no_placeholders(name: str) -> None:
+    assert not is_placeholder(name)
+    with pytest.raises(InvalidContextError, match="must be a UUID"):
+        real_id(name, "user_id")
+
+
 @given(st.text())
 def test_any_text_is_either_a_real_uuid_or_refused(text: str) -> None:
     try:
@@ -125,13 +149,36 @@ def test_no_field_can_be_changed(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["user_id", "organisation_id", "thread_id", "run_id", "request_id", "_token"],
+    [
+        "user_id",
+        "organisation_id",
+        "thread_id",
+        "run_id",
+        "request_id",
+        "parent_request_id",
+    ],
 )
-def test_a_field_changed_by_force_is_found_out(name: str) -> None:
+@pytest.mark.parametrize("other", [UUID(int=7), "alice"], ids=["id", "text"])
+def test_a_field_changed_by_force_is_found_out(name: str, other: object) -> None:
     context = made()
     context.verify()
 
-    object.__setattr__(context, name, uuid.uuid4())
+    object.__setattr__(context, name, other)
+
+    with pytest.raises(ContextIsolationError):
+        context.verify()
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("tier", "platform"), ("depth", 3), ("fingerprint", "0" * 16)],
+)
+def test_nobody_lifts_a_context_to_another_tier_or_depth(
+    name: str, other: object
+) -> None:
+    context = made()
+
+    object.__setattr__(context, name, other)
 
     with pytest.raises(ContextIsolationError):
         context.verify()
@@ -220,11 +267,11 @@ def test_two_contexts_of_one_request_have_fingerprints_of_their_own() -> None:
     assert len(prints) == 50
 
 
-def test_the_secret_of_a_context_is_not_shown() -> None:
+def test_what_metadata_say_is_not_shown() -> None:
     context = made(metadata={"k": "private words"})
 
-    assert context._token not in repr(context)
     assert "private words" not in repr(context)
+    assert "private words" not in str(context.audit_trail())
 
 
 def test_a_copy_is_as_good_and_as_closed() -> None:
@@ -233,3 +280,74 @@ def test_a_copy_is_as_good_and_as_closed() -> None:
     copied.verify()
     with pytest.raises(dataclasses.FrozenInstanceError):
         copied.tier = "platform"
+
+
+def test_a_log_line_names_the_request_and_nothing_private() -> None:
+    context = made(metadata={"plan": "secret"}).child("triage")
+
+    told = context.audit_trail()
+
+    assert context.correlation_id == ":".join(
+        str(each)[:8]
+        for each in (
+            context.user_id, context.thread_id, context.run_id, context.request_id,
+        )
+    )  # fmt: skip
+    assert told["correlation_id"] == context.correlation_id
+    assert told["parent_request_id"] == str(context.parent_request_id)
+    assert (told["depth"], told["operation"]) == (1, "triage")
+    assert told["metadata_keys"] == ["plan"]
+
+
+class DeepAgentState:
+    """As its users had it, whatever module it came from."""
+
+    user_id, organisation_id, tier = uuid.uuid4(), uuid.uuid4(), "mid"
+
+
+class Derived(DeepAgentState):
+    """A class made from it is no better."""
+
+
+DUMP = {"user_request": "hello", "triage_result": None, "step_count": 0}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [DeepAgentState(), Derived(), DUMP, dict.fromkeys(DEEP_STATE_FIELDS)],
+    ids=["itself", "derived", "dump", "whole dump"],
+)
+def test_a_deep_agent_state_is_refused_and_the_reason_told(state: object) -> None:
+    attempts = [
+        lambda: refuse_deep_state(state),
+        lambda: checked_context(state),
+        lambda: made(metadata={"state": state}),
+        lambda: made(metadata={"states": [{"deep": (state,)}]}),
+    ]
+    if isinstance(state, DeepAgentState):
+        attempts.append(lambda: made(state))
+
+    for attempt in attempts:
+        with pytest.raises(InvalidContextError, match="shared and mutable"):
+            attempt()
+
+
+@pytest.mark.parametrize("field", sorted(DEEP_STATE_FIELDS))
+def test_one_field_of_that_name_is_nobodys_state(field: str) -> None:
+    assert made(metadata={field: 1}).metadata == {field: 1}
+
+
+@pytest.mark.parametrize("nothing", [None, "alice", {}, UUID(int=7)], ids=repr)
+def test_a_door_takes_a_context_and_nothing_else(nothing: object) -> None:
+    with pytest.raises(TypeError, match="UserExecutionContext"):
+        checked_context(nothing)
+
+
+def test_a_door_takes_no_altered_context() -> None:
+    context = made()
+    assert checked_context(context) is context
+
+    object.__setattr__(context, "user_id", uuid.uuid4())
+
+    with pytest.raises(ContextIsolationError):
+        checked_context(context)

@@ -30,7 +30,7 @@ OTHER = uuid.UUID("00000000-0000-4000-8000-00000000beef")
 
 
 def kinds() -> set[str]:
-    return {line[:2] for line in violations()}
+    return {line.split()[0] for line in violations()}
 
 
 def zombie_finishes(who) -> str:
@@ -124,7 +124,7 @@ def _wrong_terminal_event(monkeypatch: pytest.MonkeyPatch) -> None:
         endings.TERMINAL_EVENTS, S.COMPLETED, states.EventType.AGENT_ERROR
     )
     monkeypatch.setattr(
-        "tests.invariants.TERMINAL_EVENTS",
+        "apps.ops.histories.TERMINAL_EVENTS",
         dict(endings.TERMINAL_EVENTS) | {S.COMPLETED: states.EventType.AGENT_COMPLETED},
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from apps.accounts.access import Principal
 from apps.core.errors import NotFoundError
-from apps.executions import tracker
+from apps.executions import personal, tracker
 from apps.executions.contexts import UserExecutionContext
 from apps.executions.errors import InvalidContextError
 from apps.executions.models import Execution
@@ -49,23 +49,33 @@ def test_a_tracker_cannot_be_made_by_hand(alice_principal) -> None:
         AgentExecutionTracker(context_of(alice_principal))
 
 
-@pytest.mark.parametrize("nothing", [None, "alice", 1, object()])
+@pytest.mark.parametrize("nothing", ["alice", 1, object()])
 def test_anything_but_a_context_is_refused(nothing: object) -> None:
     with pytest.raises(TypeError, match="UserExecutionContext"):
         get_execution_tracker(user_context=nothing)
 
 
-def test_a_dict_is_refused_with_the_way_to_do_it() -> None:
-    with pytest.raises(InvalidContextError, match="for_principal"):
-        get_execution_tracker(user_context={"user_id": "user1"})
+def test_a_deep_agent_state_is_refused_with_the_reason() -> None:
+    state = type("DeepAgentState", (), {})()
+
+    with pytest.raises(InvalidContextError, match="shared and mutable"):
+        get_execution_tracker(user_context=state)
+    with pytest.raises(InvalidContextError, match="shared and mutable"):
+        get_execution_tracker({"user_request": "x", "report_result": None})
 
 
-def test_an_altered_context_is_refused(alice_principal, mallory_principal) -> None:
+def test_an_altered_context_is_refused_and_logged(
+    alice_principal, mallory_principal, caplog
+) -> None:
     context = context_of(mallory_principal)
     object.__setattr__(context, "user_id", alice_principal.user_id)
 
     with pytest.raises(InvalidContextError):
         get_execution_tracker(user_context=context)
+
+    (record,) = (r for r in caplog.records if r.name == tracker.__name__)
+    assert record.trail["user_id"] == str(alice_principal.user_id)
+    assert record.trail["correlation_id"]
 
 
 def test_one_person_gets_the_same_view_each_time(alice_principal) -> None:
@@ -173,7 +183,7 @@ def test_cleaning_up_empties_the_view_and_deletes_no_row(alice_principal) -> Non
 
 
 def test_a_view_keeps_the_newest_ids_only(alice_principal, monkeypatch) -> None:
-    monkeypatch.setattr(tracker, "IDS_MAX", 2)
+    monkeypatch.setattr(personal, "IDS_MAX", 2)
     ids = [queued(alice_principal) for _ in range(3)]
 
     held = view_of(alice_principal).get_user_executions(alice_principal.user_id)

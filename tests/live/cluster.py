@@ -28,8 +28,8 @@ class AbsentError(Exception):
     """A service that these tests need is not there."""
 
 
-def _postgres(statement: str) -> None:
-    address = urlsplit(POSTGRES)._replace(scheme="postgresql", path="/postgres")
+def _postgres(statement: str, at: str = POSTGRES) -> None:
+    address = urlsplit(at)._replace(scheme="postgresql", path="/postgres")
     try:
         with psycopg.connect(
             address.geturl(), autocommit=True, connect_timeout=3
@@ -54,15 +54,15 @@ def empty_redis() -> str:
 
 
 class Process:
-    """A server or a worker."""
+    """A server or a worker; `settings` are variables of its environment alone."""
 
-    def __init__(self, cluster: Cluster, *command: str) -> None:
+    def __init__(self, cluster: Cluster, *command: str, **settings: str) -> None:
         self.log = cluster.folder / f"{command[0]}-{uuid.uuid4().hex[:6]}.log"
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 [sys.executable, "manage.py", *command],
                 cwd=ROOT,
-                env=cluster.environment,
+                env=cluster.environment | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -93,15 +93,29 @@ class Process:
         self.popen.terminate()
         return self.popen.wait(STOP_SECONDS)
 
+    def freeze(self) -> None:
+        """SIGSTOP: it is there, and does nothing."""
+        os.killpg(self.popen.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.killpg(self.popen.pid, signal.SIGCONT)
+
+    @property
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    def until_dead(self, patience: float = STOP_SECONDS) -> int:
+        """The exit code; negative is the signal that it died of."""
+        return self.popen.wait(patience)
+
 
 class Server(Process):
     """A server of the cluster: what a client needs to reach it."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, **settings: str) -> None:
         self.port, self.people = free_port(), cluster.people
-        super().__init__(
-            cluster, "serve", "--server", "uvicorn", "--port", str(self.port)
-        )
+        command = ("serve", "--server", "uvicorn", "--port", str(self.port))
+        super().__init__(cluster, *command, **settings)
 
     def ready(self) -> Server:
         give_up = time.monotonic() + START_SECONDS
@@ -116,8 +130,16 @@ class Server(Process):
 class Cluster:
     """A database of its own, and the processes on it."""
 
-    def __init__(self, folder: Path, redis_url: str = "") -> None:
-        self.folder, self.redis_url = folder, redis_url
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str = "",
+        *,
+        postgres: str = POSTGRES,
+        **settings: str,
+    ) -> None:
+        self.folder, self.redis_url, self.postgres = folder, redis_url, postgres
+        self.settings = settings
         self.name = f"netra_live_{uuid.uuid4().hex[:10]}"
         self.people: dict[str, dict[str, str]] = {}
         self.processes: list[Process] = []
@@ -127,19 +149,28 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NETRA_")}
         kept.pop("DJANGO_SETTINGS_MODULE", None)
-        database = urlsplit(POSTGRES)._replace(path=f"/{self.name}").geturl()
         return kept | {
             "NETRA_VAR": str(self.folder),
             "NETRA_DEMO": "1",  # for the scripted agents
             "NETRA_OIDC_URL": f"http://127.0.0.1:{self._oidc_port}",
-            "NETRA_DATABASE_URL": database,
+            "NETRA_DATABASE_URL": self.database,
             "NETRA_REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",
+            **self.settings,
         }
+
+    @property
+    def database(self) -> str:
+        return urlsplit(self.postgres)._replace(path=f"/{self.name}").geturl()
+
+    def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        """Read with a connection of our own; `?` stands for a value."""
+        with psycopg.connect(self.database, connect_timeout=5) as database:
+            return database.execute(query.replace("?", "%s"), values).fetchall()  # type: ignore[arg-type]
 
     def create(self) -> None:
         """Make the database with people in it. Raises AbsentError without PostgreSQL."""
-        _postgres(f'CREATE DATABASE "{self.name}"')
+        _postgres(f'CREATE DATABASE "{self.name}"', self.postgres)
         seed = subprocess.run(
             [sys.executable, str(SEED)],
             cwd=ROOT,
@@ -152,13 +183,14 @@ class Cluster:
         assert seed.returncode == 0, seed.stderr
         self.people = json.loads(seed.stdout)
 
-    def servers(self, count: int) -> list[Server]:
-        started = [Server(self) for _ in range(count)]
+    def servers(self, count: int, **settings: str) -> list[Server]:
+        started = [Server(self, **settings) for _ in range(count)]
         self.processes += started
         return [server.ready() for server in started]
 
-    def worker(self, concurrency: int = 50) -> Process:
-        process = Process(self, "worker", "--concurrency", str(concurrency))
+    def worker(self, concurrency: int = 50, **settings: str) -> Process:
+        command = ("worker", "--concurrency", str(concurrency))
+        process = Process(self, *command, **settings)
         self.processes.append(process)
         process.until_said("Netra runs up to")
         return process
@@ -171,7 +203,7 @@ class Cluster:
     def close(self) -> None:
         for process in self.processes:
             process.kill()
-        _postgres(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+        _postgres(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)', self.postgres)
 
     def said(self) -> str:
         return "\n".join(f"{p.log.name}:\n{p.said()}" for p in self.processes)

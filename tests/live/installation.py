@@ -71,6 +71,11 @@ class Installation:
 
     def start(self) -> None:
         """Start the server and return once it takes connections."""
+        self.launch()
+        self.until_listening()
+
+    def launch(self) -> None:
+        """Start the server, and wait for nothing."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.serve_command(),
@@ -81,6 +86,9 @@ class Installation:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def until_listening(self) -> None:
+        assert self._process is not None
         give_up = time.monotonic() + START_SECONDS
         while time.monotonic() < give_up and self._process.poll() is None:
             with socket.socket() as probe:

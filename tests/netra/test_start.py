@@ -9,10 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core import management
 from django.db import OperationalError
 
 import manage
 from apps.core.keys import PURPOSES, KeyStore
+from apps.core.transactions import (
+    DatabaseConnectionError,
+    LockTimeoutError,
+    caused,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,6 +139,26 @@ def test_a_database_that_may_not_be_written_is_one_sentence(tmp_path: Path) -> N
     sentence = manage.unreachable(OperationalError(str(caught.value)))
     assert sentence is not None
     assert "NETRA_DATABASE_URL" in sentence
+
+
+def test_a_typed_error_still_tells_why_the_database_cannot_be_used() -> None:
+    error = caused(DatabaseConnectionError, OperationalError("connection refused"))
+
+    assert "connection refused" in str(manage.unreachable(error))  # type: ignore[arg-type]
+
+
+def test_a_command_that_meets_a_busy_database_says_so_in_one_line(
+    monkeypatch, capsys
+) -> None:
+    def busy(_: list[str]) -> None:
+        raise caused(LockTimeoutError, OperationalError("database is locked"))
+
+    monkeypatch.setattr(management, "execute_from_command_line", busy)
+
+    assert manage.main() == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "busy" in said
 
 
 def test_other_faults_of_the_database_keep_their_trace() -> None:

@@ -6,9 +6,13 @@ import asyncio
 
 import pytest
 from django.db import OperationalError
-from django.test import Client
+from django.test import Client, override_settings
 
+from apps.chat.connections import connections
+from apps.core import relay
+from apps.core.errors import UnavailableError
 from apps.core.hub import hub
+from apps.executions.dispatch import dispatcher
 from apps.executions.moves import refused_moves
 from apps.executions.runner import runner
 from apps.ops import health
@@ -44,7 +48,52 @@ def test_a_server_that_runs_is_ready(client, db, ready):
     response = client.get("/readyz")
 
     assert response.status_code == 200, response.json()
-    assert set(response.json()["checks"]) == {"database", "runner", "hints"}
+    told = response.json()
+    assert told["status"] == "ready"
+    assert set(told["checks"]) == {"server", "database", "runner", "hints"}
+
+
+@pytest.mark.parametrize(
+    "why", ["The server is starting.", "The server is going away."]
+)
+def test_a_server_that_begins_or_ends_is_not_ready_and_asks_nothing(
+    client, ready, monkeypatch, why
+):
+    monkeypatch.setattr(connections, "refusing", UnavailableError(why))
+
+    response = client.get("/readyz")  # the test may not touch the database
+
+    assert (response.status_code, response["Retry-After"]) == (503, "2")
+    assert response.json()["checks"] == {"server": {"ok": False, "detail": why}}
+
+
+@pytest.mark.faults
+@override_settings(NETRA_REDIS_URL="redis://127.0.0.1:1/0")
+@pytest.mark.parametrize("away", [None, True, False], ids=["no relay", "away", "there"])
+def test_without_redis_it_is_ready_degraded_and_says_so(
+    client, db, ready, monkeypatch, away
+):
+    if away is not None:
+        monkeypatch.setattr(relay, "current", relay.Relay(hub, None))
+        relay.current.away = away
+        relay.current.lost = 3
+
+    response = client.get("/readyz")
+    figures = client.get("/metrics").content.decode().splitlines()
+
+    told = response.json()
+    assert response.status_code == 200
+    assert told["status"] == ("ready" if away is False else "degraded")
+    assert told["checks"]["hints"].get("degraded", False) is (away is not False)
+    assert ("redis is away" in told["checks"]["hints"]["detail"]) is (away is not False)
+    assert f"netra_hints_away {int(away is not False)}" in figures
+    assert f"netra_hints_lost_total {0 if away is None else 3}" in figures
+
+
+def test_lost_calls_to_workers_are_counted(client, db, monkeypatch):
+    monkeypatch.setattr(dispatcher, "lost", 7)
+
+    assert "netra_dispatch_lost_total 7\n" in client.get("/metrics").content.decode()
 
 
 def test_without_a_runner_it_is_not_ready(client, db, ready, monkeypatch):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from django.db import migrations, models
 
-import apps.agents.catalogue
-
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -24,7 +22,7 @@ class Migration(migrations.Migration):
                     ("interrupt", "interrupt"),
                 ],
                 db_default="queue",
-                default=apps.agents.catalogue.WhileBusy["QUEUE"],
+                default="queue",
                 help_text="What becomes of a message that comes while an answer is being written.",
                 max_length=16,
             ),

@@ -344,7 +344,10 @@ class Migration(migrations.Migration):
                                 ("finished_at__isnull", False),
                             ),
                             models.Q(
-                                ("state__in", ["planned", "started"]),
+                                models.Q(
+                                    ("state__in", ["finished", "failed"]),
+                                    _negated=True,
+                                ),
                                 ("finished_at__isnull", True),
                             ),
                             _connector="OR",

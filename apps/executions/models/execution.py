@@ -160,6 +160,8 @@ class Execution(TenantModel):
             # … and, few rows being alive: queries.claimable, lost, overdue, ignored_stops, never_started
             models.Index(fields=["state", "-created_at"], name="executions_by_state"),
             models.Index(fields=["stream", "created_at"], name="executions_of_stream"),
+            # queries.has_room: what an organisation has at work
+            models.Index(fields=["organisation", "state"], name="executions_at_work"),
         ]
 
     def __str__(self) -> str:

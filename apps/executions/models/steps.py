@@ -52,7 +52,7 @@ class Step(TenantModel):
                 condition=(
                     Q(state__in=["finished", "failed"]) & Q(finished_at__isnull=False)
                 )
-                | (Q(state__in=["planned", "started"]) & Q(finished_at__isnull=True)),
+                | (~Q(state__in=["finished", "failed"]) & Q(finished_at__isnull=True)),
                 name="executions_step_ended_iff_finished",
             ),
             models.CheckConstraint(

@@ -22,7 +22,7 @@ from apps.executions.leased import LeasedExecution
 from apps.executions.models import Execution
 from apps.executions.runner import OPENING, runner
 from apps.executions.runners import Outcome
-from apps.executions.standing import Order, Standing
+from apps.executions.standing import RUNNER, Order, Standing
 from apps.executions.states import ALIVE, EventType, ExecutionState, Phase
 
 WORK = "demo.exhibit"
@@ -144,7 +144,7 @@ def _move(
 ) -> Standing:
     values = {"phase": standing.phase or ""}
     return moves.move(
-        standing, state, actor=actions.RUNNER, now=now, reason=reason, values=values
+        standing, state, actor=RUNNER, now=now, reason=reason, values=values
     )
 
 

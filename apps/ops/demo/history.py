@@ -17,7 +17,7 @@ from apps.executions import actions, endings, journal, moves, queries
 from apps.executions.events import Usage
 from apps.executions.journal import Draft
 from apps.executions.runner import OPENING
-from apps.executions.standing import Ending, Standing
+from apps.executions.standing import RUNNER, SWEEPER, Ending, Standing
 from apps.executions.states import EventType, ExecutionState, Phase
 
 OWNER = uuid.UUID(
@@ -195,7 +195,7 @@ class History:
         )
         self._end(
             self._broken(ExecutionState.DEAD, explanation, "LeaseExpired"),
-            by=actions.SWEEPER,
+            by=SWEEPER,
         )
 
     def stop(self, reason: str) -> None:
@@ -255,7 +255,7 @@ class History:
             self.standing = moves.move(
                 after,
                 ExecutionState.RUNNING,
-                actor=actions.RUNNER,
+                actor=RUNNER,
                 now=self.now,
                 reason="work began",
                 values=values,
@@ -276,7 +276,7 @@ class History:
             attempt=self.standing.attempt,
         )
 
-    def _end(self, ending: Ending, by: Actor = actions.RUNNER) -> None:
+    def _end(self, ending: Ending, by: Actor = RUNNER) -> None:
         reason = ending.explanation.message if ending.explanation else "finished"
         self.standing = endings.finish(
             self.standing, ending, actor=by, now=self.now, reason=reason

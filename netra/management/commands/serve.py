@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from netra import arrival
 from netra.lock import AlreadyRunningError, sole_process
 from netra.runtime import runtime
 from netra.servers import SERVERS
@@ -39,7 +41,7 @@ class Command(BaseCommand):
                 f"Something already listens on {host}:{port}; perhaps Netra is running already. "
                 "For another port: make run PORT=8001, or serve --port with NETRA_PUBLIC_URL to match."
             )
-        _require_migrations()
+        self._require_database()
         settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
         # Whitenoise's files are small; Django warns of each kind of them under uvicorn.
         warnings.filterwarnings("ignore", "StreamingHttpResponse must consume")
@@ -55,8 +57,24 @@ class Command(BaseCommand):
                     f"Netra serves http://{host}:{port} ({options['server']}). Stop it with Ctrl+C."
                 )
                 SERVERS[options["server"]](host, port)
+                if runtime.failure is not None:
+                    raise runtime.failure
         except AlreadyRunningError as error:
             raise CommandError(str(error)) from error
+
+    def _require_database(self) -> None:
+        """Check the tables now or, where the database is still coming up, as soon as it is there."""
+        error = arrival.look()
+        if error is None:
+            _require_migrations()
+            return
+        self.stderr.write(arrival.waiting(error))
+
+        async def wait_first() -> None:
+            await arrival.database_came(error)
+            await asyncio.to_thread(_require_migrations)
+
+        runtime.wait_first = wait_first
 
 
 def _require_migrations() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from netra import arrival
+
 
 class Command(BaseCommand):
     """Run agents."""
@@ -32,6 +34,10 @@ class Command(BaseCommand):
             raise CommandError("--concurrency must be at least 1.")
         from netra.worker import work  # noqa: PLC0415 - Celery is loaded only here
 
+        try:
+            arrival.wait_for_database(self.stderr.write)
+        except KeyboardInterrupt:
+            sys.exit(130)
         self.stderr.write(
             f"Netra runs up to {options['concurrency']} agents at once. Stop it with Ctrl+C."
         )

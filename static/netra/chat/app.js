@@ -284,7 +284,7 @@ const ANSWERS = {
     const { reply } = events.accept(this.thread, item?.id, data);
     if (reply) reply.agent ??= item?.agent ?? null;
     this.changeAll();
-    announce("Message sent. The agent is about to start");
+    announce(`Message sent. ${data.queued ? QUEUED[data.policy] || QUEUED.queue : "The agent is about to start"}`);
     if (data.duplicate) this.subscribe();
     else this.inStep = true;
   },
@@ -339,6 +339,12 @@ Object.assign(Chat.prototype, {
     this.change(question);
   },
 });
+
+/** What a screen reader hears of a message that waits for an answer. */
+const QUEUED = {
+  queue: "It waits for the answer before it",
+  interrupt: "The answer before it is being stopped",
+};
 
 /** What a screen reader hears while the agent works. */
 const SPEECH = {

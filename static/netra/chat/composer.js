@@ -9,6 +9,13 @@ const notice = form.querySelector(".composer-notice");
 const picker = form.querySelector("select");
 const send = form.querySelector(".send");
 const stop = form.querySelector(".stop");
+const invitation = box.placeholder;
+/** What becomes of the next message while an answer is being written, by the agent's policy. */
+const WHILE_BUSY = {
+  queue: "Your next message waits for this answer",
+  reject: "This agent takes one question at a time",
+  interrupt: "Your next message stops this answer",
+};
 const numbers = new Intl.NumberFormat("en-GB");
 
 export class Composer {
@@ -65,6 +72,13 @@ export class Composer {
     return picker?.value || null;
   }
 
+  /** Of the agent that is asked next; the first one is who answers by default. */
+  whileBusy() {
+    const options = [...document.querySelectorAll("#agent-titles option")];
+    const asked = options.find((option) => option.value === this.agent()) || options[0];
+    return WHILE_BUSY[asked?.dataset.whileBusy] || WHILE_BUSY.queue;
+  }
+
   fill(text) {
     box.value = text;
     this.changed();
@@ -88,6 +102,7 @@ export class Composer {
   }
 
   showActivity({ active, stopping }) {
+    box.placeholder = active ? this.whileBusy() : invitation;
     if (stop.hidden === !active && stop.disabled === stopping) return;
     const focused = document.activeElement === stop;
     stop.hidden = !active;

@@ -2,6 +2,8 @@
 // No DOM, no socket, no clock belongs here, so that all of it can be tested by itself.
 
 export const TERMINAL = new Set(["completed", "failed", "timeout", "dead", "cancelled"]);
+/** Why an answer ended that made way; the server says it in these words. */
+export const INTERRUPTED = "Stopped, because you sent another message.";
 const HELD_MAX = 2000;
 
 /** Length in Unicode code points, which is what the server counts. */
@@ -170,6 +172,8 @@ export function accept(thread, clientId, data) {
   const question = findQuestion(thread, { clientId, messageId: data.message_id });
   if (question) Object.assign(question, { messageId: data.message_id, status: "sent", problem: null });
   const reply = replyOf(thread, data.execution_id, question);
+  const before = activeReplies(thread).filter((one) => one !== reply);
+  if (data.queued && !data.duplicate && data.policy === "interrupt") for (const one of before) one.stopping = true;
   return { question, reply };
 }
 

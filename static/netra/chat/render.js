@@ -2,7 +2,7 @@
 // Decides nothing: what happens on a click is wired in app.js, Markdown is in markdown.js.
 
 import { refreshTimes } from "../page.js";
-import { newQuestion, newReply, activeReplies, TERMINAL } from "./events.js";
+import { newQuestion, newReply, activeReplies, INTERRUPTED, TERMINAL } from "./events.js";
 import { Prose, decorate, paintCode } from "./markdown.js";
 
 const page = document.body.dataset;
@@ -301,7 +301,7 @@ function showEnd(view, reply, done, thread) {
 }
 
 function endNote({ partial, state, by, reason }) {
-  const why = state === "cancelled" && by !== "user" && reason ? reason : "";
+  const why = state === "cancelled" && reason && (by !== "user" || reason === INTERRUPTED) ? reason : "";
   return [why, partial ? "This answer is incomplete." : ""].filter(Boolean).join(" ");
 }
 

@@ -1,0 +1,3 @@
+"""Commands of core."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Commands of executions."""
+
+from __future__ import annotations
