@@ -27,9 +27,10 @@ def serve_uvicorn(host: str, port: int) -> None:
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             """First signal: drain. Second: hand back now."""
             again = self.should_exit
-            super().handle_exit(sig, frame)
-            if again:
-                self.force_exit = True
+            if again:  # uvicorn's own force would leave out the end of the lifespan
+                self.config.timeout_graceful_shutdown = 1
+            else:
+                super().handle_exit(sig, frame)
             _asked_to_stop(again=again)
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -77,6 +77,7 @@ NAVIGATION = [
     ),
     _group(
         "Installation",
+        _item("Breakers", "electrical_services", "executions.Breaker"),
         _item("Flags", "toggle_on", "core.Flag"),
     ),
     _group(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import allauth.account.admin
 import allauth.mfa.admin
 import allauth.socialaccount.admin  # noqa: F401 - registers; what it registers is taken away below
@@ -17,7 +19,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminPasswordWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminPasswordWidget
 
 from apps.accounts import actions
 from apps.accounts.models import (
@@ -30,6 +32,8 @@ from apps.accounts.models import (
 )
 from apps.core.actors import Actor
 from apps.core.admin import ReadOnlyAdmin
+
+EXECUTIONS_MOST = 10_000  # more at once is a slip of the keyboard
 
 # Their rows are details of ours: one place to look at, one place to change.
 for _model in (
@@ -99,10 +103,45 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         return not above and bool(super().has_change_permission(request, obj))
 
 
+class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    """An organisation, with what its tier allows beside its own limit."""
+
+    concurrent_executions = forms.IntegerField(
+        label="Executions at once",
+        required=False,
+        min_value=1,
+        max_value=EXECUTIONS_MOST,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+
+    class Meta:
+        model = Organisation
+        fields = (
+            "name",
+            "slug",
+            "kind",
+            "tier",
+            "status",
+            "concurrent_executions",
+        )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        field = self.fields.get("concurrent_executions")
+        if field is not None:
+            plan = self.instance.plan
+            field.help_text = (
+                "How many agents may work for it at the same time; others wait. "
+                f"Empty: as its tier says, {plan.concurrent_executions} at present. "
+                f"Of one person never more than {plan.concurrent_executions_per_user}."
+            )
+
+
 @admin.register(Organisation)
 class OrganisationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """Companies that use Netra. None is ever deleted: rows of all apps hang on it."""
 
+    form = OrganisationForm
     list_display = ("name", "slug", "kind", "tier", "status", "created_at")
     list_filter = ("kind", "tier", "status")
     list_filter_submit = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -17,12 +16,11 @@ from apps.agents.access import agents_for, policies
 from apps.agents.catalogue import AGENTS, WhileBusy
 from apps.chat import access, queries
 from apps.chat.models import Message, Thread
-from apps.chat.precedence import INTERRUPTED
+from apps.chat.retelling import NOTHING, Told, told_by_events
 from apps.chat.wording import to_html
 from apps.core.errors import NotFoundError
 from apps.executions import queries as execution_queries
 from apps.executions.models import Execution
-from apps.executions.states import EventType
 
 SHOWN_MESSAGES = 200
 STARTERS = (
@@ -34,7 +32,6 @@ STARTERS = (
 View = Callable[..., HttpResponse]
 Shown = dict[str, Any]
 READ_TRIES = 3
-STOPPED_BY = {"staff": "Stopped by support", "system": "Stopped by the system"}
 
 
 def _for_members(view: View) -> View:
@@ -121,7 +118,7 @@ def _messages(thread_id: UUID) -> list[Shown]:
     """The newest messages; each question's answer follows it, finished or not."""
     newest = list(queries.messages_of(thread_id).reverse()[:SHOWN_MESSAGES])[::-1]
     executions = {e.pk: e for e in Execution.objects.filter(stream_id=thread_id)}
-    told = _told_by_events(thread_id)
+    told = told_by_events(thread_id)
     answered = {m.execution_id for m in newest if m.role == Message.Role.ASSISTANT}
     shown: list[Shown] = []
     for message in newest:
@@ -148,11 +145,11 @@ def _question(message: Message) -> Shown:
 
 
 def _answer(
-    message: Message | None, execution: Execution | None, told: dict[UUID, Shown]
+    message: Message | None, execution: Execution | None, told: dict[UUID, Told]
 ) -> Shown:
     """An answer with what the log tells about it; without a message where none was written (yet)."""
     text = message.text if message else ""
-    about = told.get(execution.pk, {}) if execution else {}
+    about = told.get(execution.pk, NOTHING) if execution else NOTHING
     profile = AGENTS.get(execution.agent) if execution else None
     return {
         "id": message.pk if message else (execution.reply_id if execution else None),
@@ -165,71 +162,10 @@ def _answer(
         else (execution.finished_at if execution else None),
         "execution_id": execution.pk if execution else None,
         "state": execution.state if execution else "",
-        "tools": about.get("tools", []),
-        "error": about.get("error"),
-        "stopped": about.get("stopped"),
+        "attempt": (execution.announced_attempt or 1) if execution else 1,
+        "steps": about.steps,
+        "calls": about.calls,
+        "error": about.error,
+        "stopped": about.stopped,
         "partial": bool(message and message.partial),
     }
-
-
-def _told_by_events(thread_id: UUID) -> dict[UUID, Shown]:
-    """What the log tells of each execution beside its text: tools used, and how it failed."""
-    told: dict[UUID, Shown] = {}
-    for entry in execution_queries.events_of_kinds(thread_id, TOLD):
-        if entry.execution_id is None:
-            continue
-        about = told.setdefault(entry.execution_id, {"tools": [], "error": None})
-        payload = entry.payload
-        if entry.type is EventType.ATTEMPT_STARTED:
-            about["tools"] = []
-        elif entry.type is EventType.TOOL_EXECUTING:
-            about["tools"].append(
-                {
-                    "call_id": payload.get("call_id"),
-                    "tool": payload.get("tool"),
-                    "arguments": _json(payload.get("arguments")),
-                    "status": "",
-                    "ms": None,
-                }
-            )
-        elif entry.type is EventType.TOOL_COMPLETED:
-            _complete(about["tools"], payload)
-        elif entry.type is EventType.AGENT_CANCELLED:
-            about["stopped"] = _stopped(payload)
-        else:
-            about["error"] = {
-                k: payload.get(k) for k in ("message", "fix", "receipt_id")
-            }
-    return told
-
-
-def _stopped(payload: Shown) -> Shown:
-    """Who stopped an answer, in the words of the page's script; and why, unless the reader did."""
-    by = payload.get("by")
-    words = STOPPED_BY.get(str(by), "Stopped by you")
-    reason = payload.get("reason")
-    told = by in STOPPED_BY or reason == INTERRUPTED
-    return {"by": by, "words": words, "why": reason if told else ""}
-
-
-def _complete(tools: list[Shown], payload: dict[str, object]) -> None:
-    for tool in tools:
-        if tool["call_id"] == payload.get("call_id"):
-            tool |= {
-                "status": payload.get("status"),
-                "ms": payload.get("ms"),
-                "result": _json(payload.get("result")),
-            }
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
-
-
-TOLD = (
-    EventType.TOOL_EXECUTING,
-    EventType.TOOL_COMPLETED,
-    EventType.ATTEMPT_STARTED,
-    EventType.AGENT_ERROR,
-    EventType.AGENT_CANCELLED,
-)

@@ -171,7 +171,7 @@ def _on_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
 def _resolve(
     future: asyncio.Future[Result], result: Result, error: BaseException | None
 ) -> None:
-    if future.cancelled():
+    if future.done():  # nobody waits any more, or it was told already
         return
     if error is None:
         future.set_result(result)

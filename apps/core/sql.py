@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -120,7 +120,9 @@ def hold(name: str, organisation_id: UUID) -> None:
     database = connections["default"]
     if database.vendor == "postgresql":
         key = f"{name}:{organisation_id}"
-        _execute(database, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+        _execute(
+            database, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key]
+        )
 
 
 def own_clock() -> bool:
@@ -162,6 +164,10 @@ def _execute(
     """
     plain = not (database.queries_logged or database.execute_wrappers)
     if database.vendor == "sqlite" and database.in_atomic_block and plain:
+        if not database.connection.in_transaction:
+            # SQLite gave it up by itself, as when the disk is full; each further statement
+            # would be committed alone.
+            raise transaction.TransactionManagementError("the transaction is gone")
         with database.wrap_database_errors:
             return database.connection.execute(_question_marks(statement), parameters)
     cursor = database.cursor()

@@ -80,9 +80,18 @@ class Writer(threading.Thread):
                 continue
             if unit is None:
                 break
-            self._commit(self._in_time(self._group_of(unit)))
+            self._serve(self._group_of(unit))
         connection.close()
         self._refuse_rest()
+
+    def _serve(self, group: list[Unit]) -> None:
+        """Write what is in time; whatever goes wrong, everybody hears of it and the thread lives."""
+        try:
+            self._commit(self._in_time(group))
+        except Exception as error:
+            log.exception("the writer stumbled", extra={"action": "database.stumbled"})
+            for unit in group:
+                unit.settle(None, error)
 
     def _group_of(self, first: Unit) -> list[Unit]:
         group = [first]
@@ -136,15 +145,17 @@ class Writer(threading.Thread):
         if not self._checkpoints:
             return
         database = connections[connection.alias]
-        changed_at = upkeep.log_changed_at(database)
-        if changed_at == self._carried_over:
-            return
         try:
-            upkeep.checkpoint(database)
+            changed_at = upkeep.log_changed_at(database)
+            if changed_at != self._carried_over:
+                upkeep.checkpoint(database)
+                self._carried_over = changed_at
         except Error as error:
             explained(error)  # counted and logged; the next idle moment tries again
-            return
-        self._carried_over = changed_at
+        except Exception:
+            log.exception(
+                "the log was not carried over", extra={"action": "database.stumbled"}
+            )
 
 
 class _SharedTransactionLostError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -22,7 +23,8 @@ from apps.core.admin import ReadOnlyAdmin
 from apps.core.database import write_now
 from apps.core.templatetags.netra import ident, lasted, when
 from apps.core.tenancy import tenant
-from apps.executions import endings, queries
+from apps.executions import breakers, endings, queries, sentences
+from apps.executions.circuit import CircuitState
 from apps.executions.errors import IllegalTransitionError, LeaseLostError
 from apps.executions.filters import (
     AgentFilter,
@@ -43,11 +45,6 @@ from apps.executions.templatetags.states import state
 S = ExecutionState
 AT_ONCE = 200  # executions that one action stops
 SAMPLE = 10
-BREAKER_BADGES = {
-    Breaker.State.CLOSED: ("Closed", S.COMPLETED),
-    Breaker.State.HALF_OPEN: ("Half open", S.STARTING),
-    Breaker.State.OPEN: ("Open", S.FAILED),
-}
 STOPPABLE = frozenset(s for s in ALIVE if S.CANCELLED in TRANSITIONS[s])
 
 
@@ -197,19 +194,63 @@ class ExecutionAdmin(TenantRowsAdmin):
 class BreakerAdmin(ReadOnlyAdmin):
     """Which providers' models are called at present, and why others are not."""
 
-    list_display = ("key", "condition", "failures", "until", "trips", "last_error")
+    list_display = ("key", "condition", "failures", "refusing", "trips", "last_error")
     list_display_links = None
     ordering = ("key",)
     sortable_by = ()
+    actions = ("close",)
+
+    def has_close_permission(self, request: HttpRequest) -> bool:
+        """Platform admins hold the permission to change breakers; all it allows is to close them."""
+        return bool(request.user.has_perm("executions.change_breaker"))
+
+    @admin.action(description="Close now", permissions=["close"])
+    def close(
+        self, request: HttpRequest, queryset: QuerySet[Breaker]
+    ) -> HttpResponse | None:
+        ill = queryset.exclude(state=Breaker.State.CLOSED).order_by("key")
+        rows = list(ill[:AT_ONCE])
+        reason = request.POST.get("reason", "").strip()
+        if not rows:
+            messages.warning(request, "None of them is open: calls pass already.")
+            return None
+        if not reason or "confirmed" not in request.POST:
+            return self._confirm(request, rows)
+        closed = [row.key for row in rows if _close(request, row.key, reason)]
+        if closed:
+            words = f"Closed: {', '.join(closed)}. Calls pass within a second or so."
+            messages.success(request, words)
+        if len(closed) < len(rows):
+            messages.warning(request, "Others had closed by themselves meanwhile.")
+        return None
 
     @admin.display(description="State")
     def condition(self, row: Breaker) -> SafeString:
-        words, look = BREAKER_BADGES[Breaker.State(row.state)]
+        words, look = sentences.BADGES[CircuitState(row.state)]
         return state(look.value, words)
 
-    @admin.display(description="Open until")
-    def until(self, row: Breaker) -> SafeString:
-        return when(row.open_until)
+    @admin.display(description="Refuses calls for")
+    def refusing(self, row: Breaker) -> SafeString:
+        left = sentences.left_open(row, timezone.now())
+        if left is None or row.open_until is None:
+            return SafeString("–")
+        return format_html(
+            '<time datetime="{}" title="{} UTC">{}</time>',
+            row.open_until.isoformat(timespec="milliseconds"),
+            f"{row.open_until.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            f"{lasted(left)} more" if left else "no longer: the next call tries",
+        )
+
+    def _confirm(self, request: HttpRequest, rows: list[Breaker]) -> TemplateResponse:
+        now = timezone.now()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Close breakers",
+            "opts": self.opts,
+            "breakers": [(row, sentences.stands(row, now)) for row in rows],
+            "asked_before": "confirmed" in request.POST,
+        }
+        return TemplateResponse(request, "admin/executions/breaker/close.html", context)
 
 
 def _standing(object_id: str) -> Standing:
@@ -224,9 +265,7 @@ def _standing(object_id: str) -> Standing:
 
 def _stop(request: HttpRequest, standing: Standing, reason: str) -> bool:
     """Ask for the stop in the name of the staff member; False when it moved meanwhile."""
-    user = request.user
-    assert isinstance(user, User), "the admin lets only signed-in staff in"
-    actor = Actor.staff(user.pk, user.email)
+    actor = _actor(request)
     scope = tenant(standing.organisation_id, standing.user_id)
     try:
         reached = write_now(
@@ -236,3 +275,17 @@ def _stop(request: HttpRequest, standing: Standing, reason: str) -> bool:
     except (LeaseLostError, IllegalTransitionError):
         return False
     return reached in STOPPABLE | {S.CANCELLED}
+
+
+def _close(request: HttpRequest, key: str, reason: str) -> bool:
+    """Close it in the name of the staff member; False when it was closed already."""
+    actor = _actor(request)
+    return write_now(
+        breakers.SCOPE, lambda: breakers.close_now(key, actor=actor, reason=reason)
+    )
+
+
+def _actor(request: HttpRequest) -> Actor:
+    user = request.user
+    assert isinstance(user, User), "the admin lets only signed-in staff in"
+    return Actor.staff(user.pk, user.email)

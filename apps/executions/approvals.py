@@ -122,8 +122,9 @@ def unanswered(now: datetime) -> list[Standing]:
 
 
 def stopped() -> list[Standing]:
-    """Paused executions that were asked to stop in the moment in which they paused."""
-    return _paused(cancel_requested_at__isnull=False)
+    """What was asked to stop in the moment in which it paused, or was put back to try again."""
+    rows = Execution.objects.filter(state=ExecutionState.PENDING)
+    return queries.standings(rows.filter(cancel_requested_at__isnull=False))
 
 
 def _paused(**which: object) -> list[Standing]:

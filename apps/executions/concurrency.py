@@ -16,6 +16,7 @@ from apps.executions.fairness import Limits
 REMEMBER_SECONDS = 5.0
 REMEMBER_LIMIT = 10_000
 UNLIMITED = Limits()
+_NEVER = (0.0, UNLIMITED)
 
 _remembered: dict[UUID, tuple[float, Limits]] = {}
 
@@ -31,10 +32,11 @@ def limits_for(organisation_ids: Iterable[UUID]) -> dict[UUID, Limits]:
     if not settings.NETRA_LIMITS:
         return dict.fromkeys(asked, UNLIMITED)
     moment = elapsed()
-    known = {i for i in asked if i in _remembered and _remembered[i][0] > moment}
-    if known != asked:
-        _learn(asked - known, moment + REMEMBER_SECONDS)
-    return {i: _present(i) for i in asked}
+    # Taken at once: another thread may forget everything meanwhile.
+    known = {i: told for i in asked if (told := _remembered.get(i, _NEVER))[0] > moment}
+    if missing := asked - known.keys():
+        known |= _learn(missing, moment + REMEMBER_SECONDS)
+    return {i: _present(i, known.get(i, _NEVER)[1]) for i in asked}
 
 
 def forget() -> None:
@@ -42,15 +44,15 @@ def forget() -> None:
     _remembered.clear()
 
 
-def _present(organisation_id: UUID) -> Limits:
-    if not enabled(Switch.CONCURRENCY_LIMITS, organisation_id):
-        return UNLIMITED
-    return _remembered.get(organisation_id, (0.0, UNLIMITED))[1]
+def _present(organisation_id: UUID, limits: Limits) -> Limits:
+    on = enabled(Switch.CONCURRENCY_LIMITS, organisation_id)
+    return limits if on else UNLIMITED
 
 
-def _learn(organisation_ids: set[UUID], until: float) -> None:
-    if len(_remembered) >= REMEMBER_LIMIT:
-        _remembered.clear()
+def _learn(
+    organisation_ids: set[UUID], until: float
+) -> dict[UUID, tuple[float, Limits]]:
+    learned = {}
     rows = Organisation.objects.filter(pk__in=organisation_ids)
     for key, tier, own in rows.values_list("pk", "tier", "concurrent_executions"):
         plan = PLANS[Tier(tier)]
@@ -58,4 +60,8 @@ def _learn(organisation_ids: set[UUID], until: float) -> None:
             organisation=own or plan.concurrent_executions,
             user=plan.concurrent_executions_per_user,
         )
-        _remembered[key] = (until, limits)
+        learned[key] = (until, limits)
+    if len(_remembered) >= REMEMBER_LIMIT:
+        _remembered.clear()
+    _remembered.update(learned)
+    return learned

@@ -12,7 +12,7 @@ from apps.core.actors import Actor
 from apps.core.clock import clock
 from apps.core.errors import Explanation
 from apps.core.events import publish
-from apps.executions import approvals, journal
+from apps.executions import approvals, journal, queries
 from apps.executions.actions import close_attempt, request_cancel
 from apps.executions.events import ExecutionFinished
 from apps.executions.journal import Draft
@@ -89,6 +89,7 @@ def cancel(
     if standing.state is S.PENDING:
         ending = Ending(
             state=S.CANCELLED,
+            text=queries.partial_of(standing.id) if standing.fence else "",
             cancelled_by=actor.kind.value,
             explanation=Explanation(
                 "cancelled",

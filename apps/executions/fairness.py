@@ -52,6 +52,61 @@ class Waiting:
 Claimed = Mapping[tuple[UUID, UUID], int]  # (organisation, user) → how many run
 
 
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Who has enough at work: these need not be looked at, however many of theirs wait."""
+
+    organisations: frozenset[UUID]
+    people: frozenset[tuple[UUID, UUID]]  # of other organisations
+
+
+def full(claimed: Claimed, limits: Mapping[UUID, Limits]) -> Full:
+    """Whom the limits let start nothing now."""
+    used = _by_organisation(claimed)
+    places = {
+        key
+        for key, number in used.items()
+        if not limits.get(key, Limits()).allow(organisation=number, user=0)
+    }
+    people = {
+        (key, user)
+        for (key, user), number in claimed.items()
+        if key not in places
+        and not limits.get(key, Limits()).allow(organisation=used[key], user=number)
+    }
+    return Full(frozenset(places), frozenset(people))
+
+
+def oldest(
+    waiting: Iterable[Waiting],
+    *,
+    claimed: Claimed,
+    limits: Mapping[UUID, Limits],
+    free: int,
+) -> list[UUID]:
+    """The longest waiting first, whoever they belong to; only those at a limit are passed over."""
+    users: Counter[tuple[UUID, UUID]] = Counter(claimed)
+    used = _by_organisation(claimed)
+    chosen: list[UUID] = []
+    for one in sorted(waiting, key=lambda w: (w.since, w.id)):
+        place, person = one.organisation_id, (one.organisation_id, one.user_id)
+        allowed = limits.get(place, Limits())
+        if len(chosen) >= free:
+            break
+        if allowed.allow(organisation=used[place], user=users[person]):
+            chosen.append(one.id)
+            used[place] += 1
+            users[person] += 1
+    return chosen
+
+
+def _by_organisation(claimed: Claimed) -> Counter[UUID]:
+    used: Counter[UUID] = Counter()
+    for (organisation_id, _), number in claimed.items():
+        used[organisation_id] += number
+    return used
+
+
 def choose(
     waiting: Iterable[Waiting],
     *,
@@ -65,9 +120,7 @@ def choose(
     passed over; it holds up nobody else.
     """
     users: Counter[tuple[UUID, UUID]] = Counter(claimed)
-    used: Counter[UUID] = Counter()
-    for (organisation_id, _), number in claimed.items():
-        used[organisation_id] += number
+    used = _by_organisation(claimed)
     queues: dict[UUID, deque[Waiting]] = defaultdict(deque)
     for one in sorted(waiting, key=lambda w: (w.since, w.id)):
         queues[one.organisation_id].append(one)

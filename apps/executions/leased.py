@@ -261,6 +261,7 @@ class LeasedExecution:
         the unit is there, and writes it again where it is not.
         """
         uid = drafts[-1].uid if drafts else None
+        stopped = False
         while True:
             if self.lost:
                 raise LeaseLostError(f"execution {self.id} is another runner's now")
@@ -269,10 +270,14 @@ class LeasedExecution:
             except (TransactionError, UnavailableError) as error:
                 if not _passes(error):
                     raise
+                # A stop that met the failure waits until the unit's fate is known.
+                stopped |= isinstance(error.__context__, asyncio.CancelledError)
                 found = await self._fate_of(uid, error)
                 if found is None:
                     continue
                 self.standing = found
+            if stopped:
+                raise asyncio.CancelledError
             return
 
     async def _fate_of(self, uid: UUID | None, error: NetraError) -> Standing | None:
@@ -303,18 +308,12 @@ class LeasedExecution:
         """
         writing = submit(self.scope, unit)
         try:
-            self.standing = await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait({writing})
-            self._stand(writing)
-            raise
-        except LeaseLostError:
-            self.lost = True
-            raise
-
-    def _stand(self, written: asyncio.Future[Standing]) -> None:
-        try:
-            self.standing = written.result()
+            try:
+                self.standing = await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait({writing})
+                self.standing = writing.result()
+                raise
         except LeaseLostError:
             self.lost = True
             raise

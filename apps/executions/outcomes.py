@@ -19,6 +19,12 @@ BACK_OFF_SECONDS = (
     1.0  # before the second attempt; twice as long before each further one …
 )
 BACK_OFF_MOST = 5.0  # … up to this, unless a provider asks for more
+FAULT = Explanation(
+    "internal",
+    "The agent stopped because of a fault in its program.",
+    "Try again; support has been told.",
+    retryable=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +79,14 @@ def timed_out(lease: LeasedExecution) -> Ending:
     )
 
 
-def failed(lease: LeasedExecution, error: Exception) -> Ending:
+def failed(lease: LeasedExecution, error: BaseException) -> Ending:
     if isinstance(error, NetraError):
         explanation = Explanation(
-            error.code, error.message, error.fix, error.retryable, error.values
+            error.code,
+            storable(error.message),
+            error.fix,
+            error.retryable,
+            error.values,
         )
     else:
         log.error(
@@ -84,12 +94,7 @@ def failed(lease: LeasedExecution, error: Exception) -> Ending:
             exc_info=error,
             extra={"action": "execution.failed", "execution": str(lease.id)},
         )
-        explanation = Explanation(
-            "internal",
-            "The agent stopped because of a fault in its program.",
-            "Try again; support has been told.",
-            retryable=True,
-        )
+        explanation = FAULT
     cause = error.__cause__ or error
     return Ending(
         state=ExecutionState.FAILED,
@@ -97,9 +102,25 @@ def failed(lease: LeasedExecution, error: Exception) -> Ending:
         first_token_at=lease.first_token_at,
         breaker=error.breaker if isinstance(error, NetraError) else "",
         error_class=type(cause).__name__,
-        error_detail=f"{type(cause).__name__}: {cause}"[:4000],
+        error_detail=storable(f"{type(cause).__name__}: {cause}"[:4000]),
         explanation=explanation,
     )
+
+
+def unstorable(ending: Ending, error: Exception) -> Ending:
+    """What is told instead of an end that the database would not take."""
+    return Ending(
+        state=ExecutionState.FAILED,
+        text=storable(ending.text),
+        error_class=type(error).__name__,
+        error_detail=storable(f"Its end was {ending.state}: {error}"[:4000]),
+        explanation=FAULT,
+    )
+
+
+def storable(text: str) -> str:
+    """`text` as every database takes it: without NUL and lone surrogates."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def completed(lease: LeasedExecution, outcome: Outcome) -> Ending:

@@ -19,7 +19,7 @@ from apps.executions import fairness
 from apps.executions.concurrency import UNLIMITED, limits_for, limits_of
 from apps.executions.errors import LeaseLostError
 from apps.executions.events import LogEntry
-from apps.executions.fairness import Waiting
+from apps.executions.fairness import Full, Waiting
 from apps.executions.models import (
     Content,
     Event,
@@ -66,42 +66,46 @@ def claimable(now: datetime, limit: int) -> list[Standing]:
     Of each stream at most one, of each person no more than their limit: `fairness` tells who goes
     next. In a system scope, since it weighs all organisations against each other.
     """
+    claimed = claimed_by_person()
+    full = fairness.full(claimed, limits_for(place for place, _ in claimed))
+    rows = _startable(now, full)
+    if enabled(Switch.FAIRNESS):
+        numbered = rows.order_by().annotate(
+            place=Window(
+                RowNumber(),
+                partition_by=[F("organisation_id"), F("user_id")],
+                order_by=[F("available_at").asc(), F("created_at").asc()],
+            )
+        )
+        # Of one person's flood no more is read than could start.
+        rows = numbered.filter(place__lte=limit).order_by("place", "available_at")
+        choose = fairness.choose
+    else:
+        rows, choose = rows.order_by("available_at", "created_at"), fairness.oldest
+    columns = (*STANDING_COLUMNS, "available_at")
+    found = {values["id"]: values for values in rows[:CANDIDATES].values(*columns)}
+    waiting = [
+        Waiting(key, v["organisation_id"], v["user_id"], Tier(v["tier"]), since)
+        for key, v in found.items()
+        if (since := v.pop("available_at"))
+    ]
+    limits = limits_for(one.organisation_id for one in waiting)
+    chosen = choose(waiting, claimed=claimed, limits=limits, free=limit)
+    return [_standing(found[key]) for key in chosen]
+
+
+def _startable(now: datetime, full: Full) -> QuerySet[Execution]:
+    """What waits for nothing but a runner, and belongs to nobody who has enough at work."""
     busy = Execution.objects.filter(stream_id=OuterRef("stream_id"), state__in=CLAIMED)
     rows = Execution.objects.filter(
         state=ExecutionState.PENDING, waiting_for="", available_at__lte=now
     ).exclude(Exists(busy))
-    if not enabled(Switch.FAIRNESS):
-        return standings(rows.order_by("available_at", "created_at")[:limit])
-    numbered = rows.order_by().annotate(
-        place=Window(
-            RowNumber(),
-            partition_by=[F("organisation_id"), F("user_id")],
-            order_by=[F("available_at").asc(), F("created_at").asc()],
-        )
-    )
-    found = {
-        values["id"]: values
-        for values in numbered.order_by("place", "available_at")[:CANDIDATES].values(
-            *STANDING_COLUMNS, "available_at"
-        )
-    }
-    if not found:
-        return []
-    waiting = [
-        Waiting(
-            key, v["organisation_id"], v["user_id"], Tier(v["tier"]), v["available_at"]
-        )
-        for key, v in found.items()
-    ]
-    chosen = fairness.choose(
-        waiting,
-        claimed=claimed_by_person(),
-        limits=limits_for(one.organisation_id for one in waiting),
-        free=limit,
-    )
-    for values in found.values():
-        del values["available_at"]
-    return [_standing(found[key]) for key in chosen]
+    if full.organisations:
+        rows = rows.exclude(organisation_id__in=full.organisations)
+    for organisation_id, user_id in full.people:
+        rows = rows.exclude(organisation_id=organisation_id, user_id=user_id)
+    found: QuerySet[Execution] = rows
+    return found
 
 
 def claimed_by_person() -> dict[tuple[UUID, UUID], int]:
@@ -109,6 +113,16 @@ def claimed_by_person() -> dict[tuple[UUID, UUID], int]:
     rows = Execution.objects.filter(state__in=CLAIMED).order_by()
     counted = rows.values_list("organisation_id", "user_id").annotate(n=Count("id"))
     return {(organisation_id, user_id): n for organisation_id, user_id, n in counted}
+
+
+def is_full(standing: Standing) -> bool:
+    """Whether the limits let its person start nothing now; in a system scope, and holding nobody up."""
+    place, person = (
+        standing.organisation_id,
+        (standing.organisation_id, standing.user_id),
+    )
+    enough = fairness.full(claimed_by_person(), limits_for([place]))
+    return place in enough.organisations or person in enough.people
 
 
 def has_room(standing: Standing) -> bool:

@@ -5,6 +5,7 @@ It reads rows only: no bell, no broker, no memory of another process is needed.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from apps.core.clock import clock
 from apps.core.database import write_now
 from apps.core.errors import Explanation
 from apps.core.tenancy import system
+from apps.core.transactions import is_failing
 from apps.executions import actions, approvals, endings, queries
 from apps.executions.errors import (
     AlreadyDecidedError,
@@ -26,8 +28,11 @@ from apps.executions.errors import (
 from apps.executions.standing import SWEEPER, Ending, Standing
 from apps.executions.states import ExecutionState
 
+log = logging.getLogger(__name__)
+
 SWEEP_SECONDS = 2.0  # between two looks for what ran out
 TICK_SECONDS = 0.5
+AT_ONCE = 200  # of one kind that a sweep handles
 STOP_GRACE = timedelta(seconds=15)
 QUEUE_LIMIT = timedelta(minutes=10)
 SWEEP = system("sweeper: leases, deadlines and stops that ran out")
@@ -37,20 +42,16 @@ def sweep(now: datetime | None = None) -> int:
     """Handle every execution that ran out of something; returns how many moved."""
     now = now or clock.now()
     with SWEEP:
-        work = [
-            *((standing, _end_overdue) for standing in queries.overdue(now)),
-            *((standing, _recover) for standing in queries.lost(now)),
-            *(
-                (standing, _end_stopped)
-                for standing in queries.ignored_stops(now - STOP_GRACE)
-            ),
-            *(
-                (standing, _end_unstarted)
-                for standing in queries.never_started(now - QUEUE_LIMIT)
-            ),
-            *((standing, _end_stopped) for standing in approvals.stopped()),
-            *((standing, _go_on_refused) for standing in approvals.unanswered(now)),
+        found = [
+            (queries.overdue(now), _end_overdue),
+            (queries.lost(now), _recover),
+            (queries.ignored_stops(now - STOP_GRACE), _end_stopped),
+            (approvals.stopped(), _end_stopped),
+            (approvals.unanswered(now), _go_on_refused),
+            (queries.never_started(now - QUEUE_LIMIT), _end_unstarted),
         ]
+    # The rest is found again: a crowd of one kind must not keep the others waiting.
+    work = [(one, handle) for standings, handle in found for one in standings[:AT_ONCE]]
     return sum(_attempt(handle, standing, now) for standing, handle in work)
 
 
@@ -70,6 +71,16 @@ def _attempt(
         write_now(SWEEP, lambda: handle(standing, now))
     except (LeaseLostError, IllegalTransitionError, AlreadyDecidedError):
         return 0  # someone else moved it first, which is as good
+    except Exception as error:
+        if is_failing(error):
+            raise
+        # One that cannot be moved must not keep the others from it.
+        log.exception(
+            "execution %s could not be recovered",
+            standing.id,
+            extra={"action": "recovery.failed"},
+        )
+        return 0
     return 1
 
 
@@ -113,9 +124,15 @@ def _go_on_refused(standing: Standing, now: datetime) -> None:
 
 def _end_unstarted(standing: Standing, now: datetime) -> None:
     minutes = int(QUEUE_LIMIT.total_seconds() // 60)
+    if standing.waiting_for == "predecessor":
+        why = "an earlier question was still being answered"
+    elif queries.is_full(standing):
+        why = "as many answers were under way as your plan allows at once"
+    else:
+        why = "no agent was free"
     explanation = Explanation(
         "queue_timeout",
-        f"The agent could not start within {minutes} minutes.",
+        f"The agent could not start within {minutes} minutes: {why}.",
         "Try again in a few minutes.",
         retryable=True,
         values={"minutes": minutes},

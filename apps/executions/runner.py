@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+import threading
 import uuid
 from collections.abc import Coroutine, Mapping
 from datetime import datetime
@@ -15,25 +15,29 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from apps.core import faults
 from apps.core.clock import clock, elapsed
-from apps.core.database import read, write
-from apps.core.errors import NetraError
+from apps.core.database import read, submit, write
 from apps.core.flags import Switch, enabled
 from apps.core.hub import hub
 from apps.core.tenancy import system
-from apps.executions import actions, journal, moves, outcomes, queries, runners
-from apps.executions.errors import (
-    ApprovalNeededError,
-    ApprovalRequest,
-    LeaseLostError,
-    Refused,
+from apps.core.transactions import is_failing
+from apps.executions import (
+    actions,
+    conclusions,
+    journal,
+    moves,
+    outcomes,
+    queries,
+    runners,
 )
+from apps.executions.errors import ApprovalNeededError, ApprovalRequest, LeaseLostError
 from apps.executions.leased import LeasedExecution
+from apps.executions.loops import for_ever
 from apps.executions.outcomes import Again
-from apps.executions.standing import RUNNER, Ending, Standing
+from apps.executions.standing import Ending, Standing
 from apps.executions.states import Phase
 
 log = logging.getLogger(__name__)
@@ -43,9 +47,9 @@ POLL_SECONDS = 1.0
 BEAT_SECONDS = actions.LEASE.total_seconds() / 3
 FENCE_SECONDS = BEAT_SECONDS * 2  # unrenewed for so long, a runner stops itself
 DRAIN_SECONDS = settings.NETRA_DRAIN_SECONDS
-GRACE_SECONDS = (
-    30.0  # beyond its deadline, before nobody waits for an execution any more
-)
+PART_SECONDS = 5.0  # a stop waits: for claims under way, then for what is handed back
+PROMISED_SECONDS = 5.0  # that a place is kept for a claim whose commit is not heard of
+GRACE_SECONDS = 30.0  # beyond its deadline; then nobody waits for an execution
 STOPS = "runners.stops"  # the hub topic of requests to stop
 OPENING = (
     Phase.CREATED,
@@ -65,6 +69,9 @@ class Runner:
         self.capacity = CAPACITY
         self.running: dict[UUID, LeasedExecution] = {}
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._claiming: set[asyncio.Future[Standing | None]] = set()
+        self._promised: dict[UUID, float] = {}  # claimed, perhaps; not yet begun
+        self._places = threading.Lock()
         self._stops: dict[UUID, tuple[str, str]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._hint = asyncio.Event()
@@ -75,7 +82,11 @@ class Runner:
 
     @property
     def free(self) -> int:
-        return self.capacity - len(self._tasks) if self.accepting else 0
+        """Places for further executions; those that are being claimed count as taken."""
+        if not self.accepting:
+            return 0
+        taken = len(self._tasks) + len(self._claiming) + len(self._promised)
+        return max(self.capacity - taken, 0)
 
     async def start(self) -> None:
         """Begin to claim, beat and obey stop requests."""
@@ -84,18 +95,16 @@ class Runner:
         self.accepting = True
         hub.watch(STOPS, self._stop_soon)
         self._loops = [
-            self._loop.create_task(
-                _forever(self._claim_waiting, self._hint), name="netra-claim"
-            ),
-            self._loop.create_task(
-                _forever(self._obey_stops, None), name="netra-stops"
-            ),
-            self._loop.create_task(
-                _forever(self._beat, None, BEAT_SECONDS), name="netra-beat"
-            ),
-            self._loop.create_task(
-                _forever(self._fence_self, None), name="netra-self-fence"
-            ),
+            self._loop.create_task(loop, name=name)
+            for name, loop in (
+                (
+                    "claim",
+                    for_ever(self._claim_waiting, every=POLL_SECONDS, hint=self._hint),
+                ),
+                ("stops", for_ever(self._obey_stops, every=POLL_SECONDS)),
+                ("beat", for_ever(self._beat, every=BEAT_SECONDS)),
+                ("self-fence", for_ever(self._fence_self, every=POLL_SECONDS)),
+            )
         ]
 
     async def stop(self, drain: float = DRAIN_SECONDS) -> None:
@@ -105,11 +114,14 @@ class Runner:
         self.accepting = False
         hub.unwatch(STOPS, self._stop_soon)
         self._loops[0].cancel()
+        if self._claiming:
+            await asyncio.wait(self._claiming, timeout=PART_SECONDS)
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=drain)
         for execution_id in list(self._tasks):
             self._interrupt(execution_id)
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if self._tasks:  # what does not let itself be stopped is found by its lease
+            await asyncio.wait(self._tasks.values(), timeout=PART_SECONDS)
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -140,6 +152,7 @@ class Runner:
         self, claimed: Standing, given: Mapping[str, object] | None = None
     ) -> None:
         """Run an execution that this process has claimed. On the loop's thread."""
+        self._promised.pop(claimed.id, None)
         lease = LeasedExecution(claimed, given)
         self.running[claimed.id] = lease
         task = asyncio.get_running_loop().create_task(
@@ -157,12 +170,19 @@ class Runner:
         self, standing: Standing, given: Mapping[str, object], now: datetime
     ) -> list[journal.Draft]:
         """Inside the unit that queues: claim at once, begin on commit; returns what to announce."""
+        with self._places:
+            if self.free <= 0:  # others were asked at the same moment
+                self._crowded = True
+                return []
+            self._promised[standing.id] = elapsed()
         claimed, drafts = self.claim_here(standing, now=now)
-        if claimed is not None:
-            ready = claimed
-            transaction.on_commit(
-                lambda: hub.run_on_loop(lambda: self.begin(ready, given)), robust=True
-            )
+        if claimed is None:
+            self._promised.pop(standing.id, None)
+            return drafts
+        ready = claimed
+        transaction.on_commit(
+            lambda: hub.run_on_loop(lambda: self.begin(ready, given)), robust=True
+        )
         return drafts
 
     def claim_here(
@@ -209,17 +229,44 @@ class Runner:
         return execution_id in self._tasks
 
     async def _claim_waiting(self) -> None:
+        self._forget_promises()
         if self.free <= 0:
             return
         limit = self.free
         for standing in await read(POLL, lambda: queries.claimable(clock.now(), limit)):
-            await self._claim(standing)
+            try:
+                await self._claim(standing)
+            except Exception as error:
+                if is_failing(error):
+                    raise
+                log.exception(
+                    "execution %s could not be claimed",
+                    standing.id,
+                    extra={"action": "runner.claim_failed"},
+                )
+
+    def _forget_promises(self) -> None:
+        """Units that were rolled back begin nothing."""
+        late = elapsed() - PROMISED_SECONDS
+        for execution_id, promised_at in list(self._promised.items()):
+            if promised_at < late:
+                self._promised.pop(execution_id, None)
 
     async def _claim(self, standing: Standing) -> None:
+        """Claim, and begin once that is committed, even when nobody waits for it any more."""
         if self.free > 0 and standing.id not in self._tasks:
-            claimed = await write(POLL, lambda: self._claim_one(standing))
-            if claimed is not None:
-                self.begin(claimed)
+            claiming = submit(POLL, lambda: self._claim_one(standing))
+            self._claiming.add(claiming)
+            claiming.add_done_callback(self._begin_claimed)
+            await asyncio.shield(claiming)
+
+    def _begin_claimed(self, claiming: asyncio.Future[Standing | None]) -> None:
+        self._claiming.discard(claiming)
+        if claiming.cancelled() or claiming.exception() is not None:
+            return
+        claimed = claiming.result()
+        if claimed is not None:
+            self.begin(claimed)
 
     def _claim_one(self, standing: Standing) -> Standing | None:
         now = clock.now()
@@ -300,18 +347,11 @@ class Runner:
         try:
             outcome = await self._work(lease)
             lease.ending = True  # from here on an interruption would only lose the end
-            if outcome is None:
-                await lease.hand_back()
-            elif isinstance(outcome, Again):
-                await lease.try_again(outcome.wait, outcome.reason, outcome.breaker)
-            elif isinstance(outcome, ApprovalRequest):
-                await lease.pause(outcome)
-            else:
-                await lease.finish(outcome)
+            await conclusions.write(lease, outcome)
         except LeaseLostError as error:
             log.warning("%s", error.message, extra={"action": "execution.lease_lost"})
             if error.refused is not None:
-                await _note(error.refused)
+                await conclusions.note(error.refused)
         finally:
             lease.close()
 
@@ -322,8 +362,8 @@ class Runner:
         try:
             async with asyncio.timeout(max(lease.seconds_left, 0)) as clock:
                 outcome = await runners.resolve(lease.standing.runner)(lease)
-        except asyncio.CancelledError:
-            return self._stopped(lease)
+        except asyncio.CancelledError as error:
+            return self._stopped(lease, error)
         except LeaseLostError:
             raise
         except ApprovalNeededError as needed:
@@ -334,10 +374,14 @@ class Runner:
             return outcomes.again(lease, error) or outcomes.failed(lease, error)
         return outcomes.completed(lease, outcome)
 
-    def _stopped(self, lease: LeasedExecution) -> Ending | None:
+    def _stopped(
+        self, lease: LeasedExecution, error: asyncio.CancelledError
+    ) -> Ending | None:
         task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
+        assert task is not None, "work runs in a task"
+        if not task.cancelling():  # nobody asked: the work did that by itself
+            return outcomes.failed(lease, error)
+        task.uncancel()
         if lease.lost:
             raise LeaseLostError(f"execution {lease.id} is another runner's now")
         stop = self._stops.get(lease.id)
@@ -347,47 +391,6 @@ class Runner:
         task = asyncio.get_running_loop().create_task(work)
         self._loops.append(task)
         task.add_done_callback(self._loops.remove)
-
-
-async def _note(refused: Refused) -> None:
-    now = clock.now()
-    try:
-        await write(
-            POLL,
-            lambda: actions.note_refused_move(refused, actor=RUNNER, now=now),
-        )
-    except (DatabaseError, NetraError):
-        log.warning(
-            "a refused move could not be noted",
-            exc_info=True,
-            extra={"action": "execution.refused_move_lost"},
-        )
-
-
-async def _forever(
-    step: Any, hint: asyncio.Event | None, seconds: float = POLL_SECONDS
-) -> None:
-    """Repeat `step` every `seconds`, or at once when hinted; a failing step is logged and repeated."""
-    while True:
-        started = time.monotonic()
-        try:
-            await step()
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            log.exception(
-                "a runner step failed", extra={"action": "runner.step_failed"}
-            )
-        wait = max(0.05, seconds - (time.monotonic() - started))
-        if hint is None:
-            await asyncio.sleep(wait)
-            continue
-        try:
-            await asyncio.wait_for(hint.wait(), wait)
-        except TimeoutError:
-            continue
-        finally:
-            hint.clear()
 
 
 runner = Runner()

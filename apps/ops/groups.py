@@ -29,7 +29,7 @@ def _may(verb: str, *models: str) -> frozenset[str]:
     )
 
 
-# `change` of an execution allows to cancel it; nobody edits one.
+# `change` of an execution allows to cancel it, of a breaker to close it; nobody edits one.
 ROLES: dict[str, frozenset[str]] = {
     "support_viewer": _may("view", *LISTS),
     "support_operator": _may("view", *LISTS) | _may("change", "executions.execution"),
@@ -42,6 +42,7 @@ ROLES: dict[str, frozenset[str]] = {
     | _may("add", "accounts.identityprovider")
     | _may("change", "accounts.identityprovider", "accounts.identity")
     | _may("change", "accounts.token", "agents.agent", "core.flag")
+    | _may("change", "executions.breaker")
     | _may("add", "core.flag")
     | _may("delete", "core.flag"),
 }

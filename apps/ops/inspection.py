@@ -12,13 +12,13 @@ from apps.audits.models import Receipt
 from apps.chat.queries import last_delivery
 from apps.core.templatetags.netra import lasted
 from apps.executions import redaction
-from apps.executions.actions import LEASE
 from apps.executions.models import Attempt, Event, Execution, PhaseEntry, Transition
 from apps.executions.redaction import RedactedEvent
 from apps.executions.states import ALIVE, CLAIMED, ExecutionState
 from apps.issues import queries as issues
 from apps.issues.models import Issue
-from apps.ops import timeline
+from apps.ops import ledgers, standstill, timeline
+from apps.ops.ledgers import Ledgers
 from apps.ops.seen import Seen, seen
 from apps.ops.waterfall import Waterfall, waterfall
 
@@ -33,7 +33,6 @@ LAST = {
     S.DEAD: "agent_error",
     S.CANCELLED: "agent_cancelled",
 }
-MISSED_BEAT = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +62,8 @@ class Inspection:
     receipt: Receipt | None
     issue: Issue | None
     related: list[Execution]
+    ledgers: Ledgers
+    next_try: timedelta | None
 
     @property
     def alive(self) -> bool:
@@ -129,13 +130,16 @@ def inspect(execution: Execution, now: datetime) -> Inspection:
     transitions = list(moves[:MOVES])[::-1]
     phases = _phases(execution.pk, attempts)
     events = redaction.redacted(execution.pk)
+    kept = ledgers.ledgers_of(execution, now)
     count = len(events)
     if count == redaction.EVENTS:
         count = Event.objects.filter(execution_id=execution.pk).count()
     return Inspection(
         execution=execution,
         now=now,
-        sentence=sentence(execution, now, transitions),
+        sentence=standstill.sentence(
+            execution, now, transitions=transitions, asked=kept.asked
+        ),
         figures=_figures(execution, now, transitions, count),
         waterfall=waterfall(
             timeline.steps(execution, attempts, phases, events),
@@ -153,69 +157,9 @@ def inspect(execution: Execution, now: datetime) -> Inspection:
         receipt=_receipt(execution),
         issue=issues.issue_of(execution.pk),
         related=_related(execution),
+        ledgers=kept,
+        next_try=standstill.next_try(execution, now),
     )
-
-
-def sentence(
-    execution: Execution, now: datetime, transitions: Sequence[Transition] = ()
-) -> str:
-    """What one would say on the telephone."""
-    state = ExecutionState(execution.state)
-    since = lasted((execution.finished_at or now) - execution.created_at)
-    where = f" while {timeline.doing(execution.phase)}" if execution.phase else ""
-    match state:
-        case S.PENDING:
-            return _waiting(execution, since)
-        case S.STARTING | S.RUNNING | S.COMPLETING:
-            return _at_work(execution, now, since, where)
-        case S.COMPLETED:
-            return f"Done in {since}."
-        case S.FAILED:
-            return f"Failed after {since}{where}."
-        case S.TIMEOUT:
-            return f"Took too long: ended after {since}{where}."
-        case S.DEAD:
-            times = f"{execution.attempt} time{'' if execution.attempt == 1 else 's'}"
-            return f"Contact was lost {times}; given up after {since}."
-    return f"Stopped by {_stopper(execution, transitions)} after {since}{where}."
-
-
-def _waiting(execution: Execution, since: str) -> str:
-    reason = {
-        "predecessor": " for the answer before it in the conversation",
-        "approval": " for somebody's approval",
-    }.get(execution.waiting_for, " for a runner")
-    again = "Back in the queue, waiting" if execution.started_at else "Waiting"
-    return f"{again}{reason}; asked for {since} ago."
-
-
-def _at_work(execution: Execution, now: datetime, since: str, where: str) -> str:
-    told = f"At work for {since}{where}"
-    if execution.attempt > 1:
-        told += f", attempt {execution.attempt} of {execution.max_attempts:,}"
-    silent = _silence(execution, now)
-    if silent is not None and silent > MISSED_BEAT:
-        return f"{told}. No sign of life for {lasted(silent)}."
-    if execution.cancel_requested_at is not None:
-        return (
-            f"{told}. Asked to stop {lasted(now - execution.cancel_requested_at)} ago."
-        )
-    return f"{told}."
-
-
-def _stopper(execution: Execution, transitions: Sequence[Transition]) -> str:
-    if execution.cancel_by:
-        return {"user": "the person who asked", "staff": "support"}.get(
-            execution.cancel_by, "the system"
-        )
-    return transitions[-1].actor_label if transitions else "somebody"
-
-
-def _silence(execution: Execution, now: datetime) -> timedelta | None:
-    """How long ago the runner renewed its lease."""
-    if execution.lease_expires_at is None:
-        return None
-    return max(now - (execution.lease_expires_at - LEASE), timedelta())
 
 
 def _figures(
@@ -255,7 +199,7 @@ def _figures(
 
 
 def _lease(execution: Execution, now: datetime) -> list[Figure]:
-    silent = _silence(execution, now)
+    silent = standstill.silence(execution, now)
     if ExecutionState(execution.state) not in CLAIMED or silent is None:
         return []
     assert execution.lease_expires_at is not None

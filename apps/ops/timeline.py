@@ -9,7 +9,7 @@ from datetime import datetime
 from apps.executions.models import Attempt, Execution, PhaseEntry
 from apps.executions.redaction import RedactedEvent
 from apps.executions.states import Phase
-from apps.ops.waterfall import Fate, Kind, Step, successive
+from apps.ops.waterfall import INSTANT, Fate, Kind, Step, successive
 
 PHASES: dict[Phase, tuple[str, str]] = {
     Phase.CREATED: ("Created", "being created"),
@@ -31,7 +31,10 @@ WAITS = {
     "predecessor": "Waiting for the answer before",
     "approval": "Waiting for approval",
 }
-SMOOTH = {"completed", "handed back", "cancelled"}
+AGAIN = "failed, to be tried again"
+SMOOTH = {"completed", "handed back", "cancelled", "paused"}
+# What follows an attempt that ended so; a runner is waited for after any other.
+FOLLOWS = {"paused": "Waiting for approval", AGAIN: "Waiting to be tried again"}
 
 
 def doing(phase: str) -> str:
@@ -48,18 +51,23 @@ def steps(
     """Waiting, attempts, the phases of each, and the tools called in it, in order."""
     found: list[Step] = []
     free_since: datetime | None = execution.created_at
+    label = "Waiting for a runner"
     for attempt in attempts:
         if free_since is not None:
-            found.append(_wait(free_since, attempt.claimed_at, "Waiting for a runner"))
+            found.append(_wait(free_since, attempt.claimed_at, label))
         within = _within(attempt, phases, events)
         found += [_attempt(attempt), *sorted(within, key=_order)]
         free_since = attempt.ended_at
-    if free_since is not None and execution.finished_at is None:
-        label = WAITS.get(execution.waiting_for, "Waiting for a runner")
-        found.append(_wait(free_since, None, label))
-    elif not attempts:
-        found.append(_wait(execution.created_at, execution.finished_at, "Waiting"))
-    return found
+        label = FOLLOWS.get(attempt.outcome, "Waiting for a runner")
+    return found + _last_wait(execution, free_since, label)
+
+
+def _last_wait(execution: Execution, since: datetime | None, label: str) -> list[Step]:
+    """What it waits for now, or waited for when it ended without another attempt."""
+    end = execution.finished_at
+    if since is None or (end is not None and end - since < INSTANT):
+        return []
+    return [_wait(since, end, WAITS.get(execution.waiting_for, label))]
 
 
 def _order(step: Step) -> tuple[datetime, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,7 +12,9 @@ WIDTH = 1000.0  # units of every bar's drawing
 LEAST = 3.0  # a bar is never narrower
 ROWS = 300
 INSTANT = timedelta(milliseconds=1)
-STEPS = (1, 2, 5)
+STEPS = (1, 2, 5, 10)
+MARKS = 5  # on a scale, beside the one at zero
+ALMOST = 1 - 1e-9  # of a figure that floating point has made a little too large
 
 
 class Kind(StrEnum):
@@ -173,8 +176,8 @@ def _x(moment: datetime, start: datetime, span: timedelta) -> float:
 
 
 def _ticks(span: timedelta) -> tuple[Tick, ...]:
-    """Four to ten round marks, the first at zero."""
-    step = _round_step(span.total_seconds() / 5)
+    """Two to six round marks, the first at zero: so far apart that their words have room."""
+    step = _round_step(span.total_seconds() / MARKS)
     count = int(span.total_seconds() / step)
     return tuple(
         Tick(
@@ -186,10 +189,6 @@ def _ticks(span: timedelta) -> tuple[Tick, ...]:
 
 
 def _round_step(seconds: float) -> float:
-    """The greatest of 1, 2, 5 times a power of ten that is not above `seconds`."""
-    power = 1.0
-    while power * 10 <= seconds:
-        power *= 10
-    while power > seconds and power > 1e-4:
-        power /= 10
-    return max(power * step for step in STEPS if power * step <= max(seconds, power))
+    """The least of 1, 2, 5 times a power of ten that is not below `seconds`."""
+    power = 10.0 ** math.floor(math.log10(seconds))
+    return next(power * step for step in STEPS if power * step >= seconds * ALMOST)

@@ -327,3 +327,18 @@ def test_a_writer_that_never_wrote_closes() -> None:
     idle.close()
 
     assert not idle.is_alive()
+
+
+@pytest.mark.regression
+async def test_a_writer_that_stumbles_tells_everybody_and_goes_on(monkeypatch) -> None:
+    """A fault in the writer's own code once ended the thread, and every later write hung."""
+
+    def stumbles(*_: object) -> None:
+        raise AssertionError("not thought of")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_in_time", stumbles)
+        with pytest.raises(AssertionError):
+            await asyncio.wait_for(database.write(TESTS, lambda: 1), 10)
+
+    assert await asyncio.wait_for(database.write(TESTS, lambda: 2), 10) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +16,16 @@ from django.utils import timezone
 
 from apps.core.actors import Actor
 from apps.core.database import read, write
-from apps.executions import actions, endings, moves, queries, recovery, runners
+from apps.executions import (
+    actions,
+    concurrency,
+    endings,
+    moves,
+    queries,
+    recovery,
+    runners,
+)
+from apps.executions.errors import LeaseLostError
 from apps.executions.leased import LeasedExecution
 from apps.executions.models import Attempt, Content, Execution, Transition
 from apps.executions.runner import Runner
@@ -96,7 +107,16 @@ async def test_work_that_cancels_itself_fails_and_is_not_begun_for_ever(
     assert await read(TESTS, violations) == []
 
 
-@pytest.mark.parametrize("odd", ["a NUL \x00 in it", "half a pair \ud800 in it"])
+@pytest.fixture
+def no_odd_words_in_reports(caplog) -> None:
+    """What these tests log cannot be handed from one test process to another."""
+    caplog.set_level(logging.CRITICAL + 1)
+
+
+@pytest.mark.usefixtures("no_odd_words_in_reports")
+@pytest.mark.parametrize(
+    "odd", ["a NUL \x00 in it", "half a pair \ud800 in it"], ids=["nul", "half a pair"]
+)
 async def test_an_error_that_cannot_be_stored_as_it_is_is_told_all_the_same(
     odd, at_work, work, alice_principal
 ):
@@ -112,6 +132,7 @@ async def test_an_error_that_cannot_be_stored_as_it_is_is_told_all_the_same(
     assert await read(TESTS, violations) == []
 
 
+@pytest.mark.usefixtures("no_odd_words_in_reports")
 async def test_an_answer_that_cannot_be_stored_ends_as_a_failure_at_once(
     at_work, work, alice_principal
 ):
@@ -164,6 +185,46 @@ def test_a_row_that_cannot_be_moved_holds_up_no_other_recovery(
 
     states = [factories.row(standing).state for standing in lost]
     assert states == ["pending", "running", "pending"]
+
+
+@pytest.mark.django_db
+def test_a_crowd_of_one_kind_leaves_a_sweep_time_for_the_others(
+    alice_principal, monkeypatch
+) -> None:
+    monkeypatch.setattr(recovery, "AT_ONCE", 1)
+    now = timezone.now()
+    late = [factories.running(alice_principal, now=now, timeout_seconds=5) for _ in range(3)]  # fmt: skip
+    lost = factories.running(alice_principal, now=now, timeout_seconds=300)
+    later = now + actions.LEASE + SECOND
+
+    # What is overdue has lost its lease as well, so each kind has its own one to handle.
+    for _ in range(4):
+        recovery.sweep(later)
+
+    assert [factories.row(s).state for s in (*late, lost)] == ["timeout"] * 3 + ["pending"]  # fmt: skip
+    assert recovery.sweep(later) == 0
+    assert violations() == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("reason", ["plan allows", "earlier question", "no agent was free"])  # fmt: skip
+def test_who_could_not_start_is_told_why(reason, alice_principal) -> None:
+    now = timezone.now()
+    concurrency.forget()
+    if reason == "plan allows":
+        for _ in range(5):
+            factories.claimed(alice_principal)
+    behind = "predecessor" if reason == "earlier question" else ""
+    standing = factories.execution(
+        alice_principal, now=now - recovery.QUEUE_LIMIT - SECOND, waiting_for=behind
+    )
+
+    assert recovery.sweep(now) == 1
+
+    with TESTS:
+        (event,) = queries.events_of(standing.id)
+    assert event.payload["code"] == "queue_timeout"
+    assert reason in event.payload["message"]
 
 
 async def test_more_questions_at_once_than_places_leave_the_rest_waiting(
@@ -220,11 +281,41 @@ async def test_a_claim_that_is_under_way_when_the_process_stops_is_handed_back(
     assert outcomes == ["handed back"]
 
 
+async def test_work_that_does_not_let_itself_be_stopped_does_not_stop_the_stopping(
+    committed, live_hub, work, alice_principal, monkeypatch
+):
+    monkeypatch.setattr("apps.executions.runner.PART_SECONDS", 0.1)
+    let_go = asyncio.Event()
+
+    async def deaf(lease: LeasedExecution) -> Outcome:
+        while not let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+        raise LeaseLostError
+
+    work(deaf)
+    runner = Runner()
+    standing = await queued(alice_principal)
+    await runner.start()
+    await until(standing, "starting")
+
+    async with asyncio.timeout(PATIENCE):
+        await runner.stop(drain=0)
+
+    assert standing.id in runner.running  # its lease ends, and the sweep finds it
+    let_go.set()
+    async with asyncio.timeout(PATIENCE):
+        while runner.running:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.02)
+
+
 # -- stops that meet something else --------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_a_stop_that_met_another_attempt_ends_what_waits_for_it(alice_principal) -> None:
+def test_a_stop_that_met_another_attempt_ends_what_waits_for_it(
+    alice_principal,
+) -> None:
     now = timezone.now()
     standing = factories.running(alice_principal, now=now, timeout_seconds=300)
     factories.unit(standing, lambda: actions.request_cancel(
@@ -242,7 +333,9 @@ def test_a_stop_that_met_another_attempt_ends_what_waits_for_it(alice_principal)
 
 
 @pytest.mark.django_db
-def test_what_was_said_before_a_runner_was_lost_survives_a_stop(alice_principal) -> None:
+def test_what_was_said_before_a_runner_was_lost_survives_a_stop(
+    alice_principal,
+) -> None:
     now = timezone.now()
     standing = factories.running(alice_principal, now=now, timeout_seconds=300)
     factories.unit(standing, lambda: actions.checkpoint(
@@ -256,5 +349,6 @@ def test_what_was_said_before_a_runner_was_lost_survives_a_stop(alice_principal)
     ))  # fmt: skip
 
     with TESTS:
-        assert queries.end_of(standing.id).payload["text"] == "as far as it came"
+        kept = Content.objects.get(execution_id=standing.id)
+    assert (factories.row(standing).state, kept.output) == ("cancelled", "as far as it came")  # fmt: skip
     assert violations() == []

@@ -97,7 +97,7 @@ def test_each_rule_can_be_switched_off(switch, alice_principal, monkeypatch) -> 
 
     expected = 8 if switch is Switch.CONCURRENCY_LIMITS else 5
     if switch is Switch.FAIRNESS:  # oldest first, whoever they belong to
-        assert [s.id for s in turn()] == [s.id for s in standings]
+        assert [s.id for s in turn()] == [s.id for s in standings[:5]]
     assert claim_all(Runner()).total() == expected
 
 
@@ -115,6 +115,62 @@ def test_a_stranger_goes_before_the_rest_of_a_flood(
     (late,) = wait(mallory_principal, 1)
 
     assert late.id in {standing.id for standing in turn(2)}
+
+
+def test_without_fairness_who_is_at_the_limit_still_holds_up_nobody(
+    alice_principal, mallory_principal, monkeypatch
+) -> None:
+    monkeypatch.setattr(queries, "enabled", lambda s, *_: s is not Switch.FAIRNESS)
+    wait(alice_principal, 9)
+    (late,) = wait(mallory_principal, 1)
+
+    chosen = turn(6)
+
+    assert [s.user_id for s in chosen[:5]] == [alice_principal.user_id] * 5
+    assert [s.id for s in chosen[5:]] == [late.id]
+
+
+@pytest.mark.parametrize("fair", [True, False])
+def test_a_flood_of_a_full_organisation_hides_nobody(
+    fair, alice_principal, bob_principal, mallory_principal, acme, monkeypatch
+) -> None:
+    """However many wait there: only so many are weighed against each other at once."""
+    monkeypatch.setattr(queries, "enabled", lambda *_: fair)
+    monkeypatch.setattr(queries, "CANDIDATES", 3)
+    Organisation.objects.filter(pk=acme.pk).update(concurrent_executions=1)
+    carol = factories.principal(factories.person("carol@acme.example", acme), acme)
+    factories.claimed(alice_principal)
+    for who in (alice_principal, bob_principal, carol):
+        wait(who, 2)
+    (late,) = wait(mallory_principal, 1)
+
+    assert [standing.id for standing in turn()] == [late.id]
+
+
+def test_a_flood_of_a_full_person_hides_nobody(
+    alice_principal, bob_principal, monkeypatch
+) -> None:
+    monkeypatch.setattr(queries, "enabled", lambda s, *_: s is not Switch.FAIRNESS)
+    monkeypatch.setattr(queries, "CANDIDATES", 3)
+    for _ in range(5):
+        factories.claimed(alice_principal)
+    wait(alice_principal, 4)
+    (late,) = wait(bob_principal, 1)
+
+    assert [standing.id for standing in turn()] == [late.id]
+
+
+def test_limits_that_are_forgotten_meanwhile_still_hold(
+    acme, globex, alice_principal, monkeypatch
+) -> None:
+    with TESTS:
+        assert concurrency.limits_of(acme.pk).user == 5
+        monkeypatch.setattr(
+            concurrency, "REMEMBER_LIMIT", 1
+        )  # the next look is one too many
+        both = concurrency.limits_for([acme.pk, globex.pk])
+
+    assert {limits.user for limits in both.values()} == {5}
 
 
 @pytest.mark.usefixtures("committed")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.accounts.plans import Tier
-from apps.executions.fairness import SHARES, Limits, Waiting, choose
+from apps.executions.fairness import SHARES, Limits, Waiting, choose, full, oldest
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ORGANISATIONS = [uuid.UUID(int=n) for n in range(1, 5)]
@@ -113,13 +113,16 @@ some_limits = st.builds(
 
 
 @given(
+    st.sampled_from([choose, oldest]),
     st.lists(one_waiting, max_size=40, unique_by=lambda w: w.id),
     st.dictionaries(person, st.integers(0, 4), max_size=6),
     st.dictionaries(st.sampled_from(ORGANISATIONS), some_limits),
     st.integers(0, 20),
 )
-def test_limits_hold_and_no_slot_is_wasted(everything, claimed, limits, free) -> None:
-    chosen = choose(everything, claimed=claimed, limits=limits, free=free)
+def test_limits_hold_and_no_slot_is_wasted(
+    rule, everything, claimed, limits, free
+) -> None:
+    chosen = rule(everything, claimed=claimed, limits=limits, free=free)
 
     assert len(set(chosen)) == len(chosen) <= free
     people, places = Counter(claimed), Counter()
@@ -139,3 +142,25 @@ def test_limits_hold_and_no_slot_is_wasted(everything, claimed, limits, free) ->
                 organisation=places[one.organisation_id],
                 user=people[one.organisation_id, one.user_id],
             )
+
+
+@given(
+    st.lists(one_waiting, max_size=40, unique_by=lambda w: w.id),
+    st.dictionaries(person, st.integers(1, 4), max_size=6),
+    st.dictionaries(st.sampled_from(ORGANISATIONS), some_limits),
+)
+def test_leaving_out_who_has_enough_changes_nothing(
+    everything, claimed, limits
+) -> None:
+    enough = full(claimed, limits)
+    others = [
+        w
+        for w in everything
+        if w.organisation_id not in enough.organisations
+        and (w.organisation_id, w.user_id) not in enough.people
+    ]
+
+    for rule in (choose, oldest):
+        assert rule(others, claimed=claimed, limits=limits, free=9) == rule(
+            everything, claimed=claimed, limits=limits, free=9
+        )

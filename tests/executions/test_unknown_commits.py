@@ -125,6 +125,41 @@ async def test_a_database_that_stays_away_is_waited_for(lease, monkeypatch) -> N
     assert await events_of(lease.standing) == ["agent_started", "agent_completed"]
 
 
+@pytest.mark.parametrize("written", [True, False], ids=["was committed", "was not"])
+async def test_a_stop_that_meets_a_failing_write_is_obeyed_once_that_is_settled(
+    written, lease, monkeypatch
+) -> None:
+    handed_over, goes_wrong = asyncio.Event(), asyncio.Event()
+    broken = breaking((CommitUnknownError, written))
+
+    def submit(scope: Any, unit: Callable[[], Any]) -> asyncio.Future[Any]:
+        async def later() -> Any:
+            handed_over.set()
+            await goes_wrong.wait()
+            return await broken(scope, unit)
+
+        return asyncio.ensure_future(later())
+
+    monkeypatch.setattr(leased, "submit", submit)
+    telling = asyncio.ensure_future(
+        lease.announce(EventType.AGENT_THINKING, dict(THOUGHT))
+    )
+    await handed_over.wait()
+    telling.cancel()
+    asyncio.get_running_loop().call_soon(goes_wrong.set)
+
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    await lease.finish(factories.ending(ExecutionState.CANCELLED))
+
+    assert await events_of(lease.standing) == [
+        "agent_started",
+        "agent_thinking",
+        "agent_cancelled",
+    ]
+    assert await read(TESTS, violations) == []
+
+
 async def test_who_fences_itself_meanwhile_stops_waiting(lease, monkeypatch) -> None:
     monkeypatch.setattr(leased, "submit", breaking((DatabaseConnectionError, False)))
 

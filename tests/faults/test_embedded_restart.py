@@ -19,7 +19,8 @@ from tests.live.installation import Installation
 pytestmark = [pytest.mark.faults, pytest.mark.live, pytest.mark.integration]
 SLOW = "".join(f"tok{n} " for n in range(100))
 GOLDEN = "".join(f"tok{n} " for n in range(20))
-CLAIMED_SECONDS, ENDED_SECONDS = 5.0, 16.0
+# A turn takes ten seconds; whoever waited for a lease of thirty would need forty.
+CLAIMED_SECONDS, ENDED_SECONDS = 5.0, 25.0
 
 
 async def come_back(at: Installation, before: Chat, asked: dict[str, Any]) -> Chat:

@@ -63,6 +63,7 @@ async def test_when_redis_goes_chats_go_on_and_nobody_is_told_of_an_error(
     redis_server: Redis,
 ) -> None:
     alice, bob = await client(field), await client(field)
+    alice.gaps = bob.gaps = True
     field.spare.thaw()
     slow = await alice.ask("slow-turn")
     await alice.until_text(slow["execution_id"])
@@ -101,6 +102,7 @@ async def test_a_frozen_redis_does_not_hold_up_an_agent(
     field: Field, client: OpenClient, redis_server: Redis
 ) -> None:
     alice, bob = await client(field), await client(field)
+    alice.gaps = bob.gaps = True
     field.spare.thaw()
     usual = await bob.ask("slow-turn")
     await ends_well(bob, usual["execution_id"], SLOW)
@@ -118,8 +120,7 @@ async def test_a_frozen_redis_does_not_hold_up_an_agent(
         await ends_well(alice, asked["execution_id"], SLOW)
 
     assert (
-        took(field, asked["execution_id"])
-        <= took(field, usual["execution_id"]) + LATER
+        took(field, asked["execution_id"]) <= took(field, usual["execution_id"]) + LATER
     )
     assert alice.connections == 1
     assert alice.attempts(asked["execution_id"]) == []
@@ -152,6 +153,7 @@ async def test_when_connections_to_redis_flap_sockets_stay_and_nothing_is_lost(
         (server,) = field.servers(1, **shaky)
         worker = field.worker(**shaky)
         alice, bob = await client(field, server), await client(field, server)
+        alice.gaps = bob.gaps = True
         async with flapping(proxy) as broken:
             slow = await alice.ask("slow-turn")
             for _ in range(5):

@@ -153,6 +153,7 @@ class Cluster:
             "NETRA_VAR": str(self.folder),
             "NETRA_DEMO": "1",  # for the scripted agents
             "NETRA_OIDC_URL": f"http://127.0.0.1:{self._oidc_port}",
+            "NETRA_DRAIN_SECONDS": "10",  # as long as slow-turn takes
             "NETRA_DATABASE_URL": self.database,
             "NETRA_REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",

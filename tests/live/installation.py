@@ -52,6 +52,7 @@ class Installation:
             "NETRA_VAR": str(self.folder),
             "NETRA_DEMO": "1",
             "NETRA_OIDC_URL": f"http://127.0.0.1:{self._oidc_port}",
+            "NETRA_DRAIN_SECONDS": "10",  # as long as slow-turn takes
             "NETRA_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
             "PYTHONUNBUFFERED": "1",
         }

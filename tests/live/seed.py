@@ -31,7 +31,13 @@ def seed() -> dict[str, object]:
     from apps.accounts.models import Organisation
 
     places = {
-        slug: Organisation.objects.create(slug=slug, name=slug, tier=tier, kind=kind)
+        slug: Organisation.objects.create(
+            slug=slug,
+            name=slug,
+            tier=tier,
+            kind=kind,
+            concurrent_executions=CROWD,  # these tests share one organisation
+        )
         for slug, tier, kind in (
             ("acme", "enterprise", "customer"),
             ("globex", "mid", "customer"),

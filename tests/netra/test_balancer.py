@@ -137,14 +137,18 @@ async def test_who_never_answers_an_end_is_cut_off(
     monkeypatch.setattr(balancer, "HALF_SECONDS", 0.05)
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(PATIENCE)
+        await over.wait()
+        writer.transport.abort()
 
+    over = asyncio.Event()
     port = free_port()
     silent = await asyncio.start_server(hold, "127.0.0.1", port)
     async with front(port) as door:
         with contextlib.suppress(ConnectionResetError):
             assert await ask(door, b"x") == b""
+    over.set()
     silent.close()
+    await asyncio.sleep(0.02)
 
 
 async def test_connections_beyond_the_limit_wait(

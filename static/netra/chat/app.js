@@ -2,6 +2,7 @@
 // events.js, drawing in render.js, the connection in socket.js.
 
 import { copyText } from "../page.js";
+import { approvalWords, openApprovals } from "./approval.js";
 import * as events from "./events.js";
 import * as view from "./render.js";
 import * as store from "./store.js";
@@ -71,6 +72,7 @@ class Chat {
     for (const entry of this.thread.entries) {
       if (entry.status === "sending") this.change(Object.assign(entry, { status: "waiting" }));
       if (entry.stopping) this.change(Object.assign(entry, { stopping: false }));
+      if (entry.kind === "reply") this.answering(entry, false);
     }
     this.banner.waiting(delay, { error, busy: events.activeReplies(this.thread).length > 0 });
   }
@@ -206,7 +208,14 @@ class Chat {
 
   decide(reply, { act, call }) {
     const data = { execution_id: reply.executionId, call_id: call, approve: act === "approve" };
-    this.request("decide", { type: "decide", execution_id: reply.executionId, data }, reply);
+    if (!this.request("decide", { type: "decide", execution_id: reply.executionId, data }, reply)) return;
+    this.answering(reply, true);
+  }
+
+  /** Whether an answer of ours is on its way; without the connection it has to be given again. */
+  answering(reply, sending) {
+    for (const step of openApprovals(reply)) step.sending = sending;
+    this.change(reply);
   }
 
   takeBack(question) {
@@ -311,6 +320,7 @@ const ANSWERS = {
     const item = this.memory.outbox.find((one) => one.id === frame.id);
     if (item) return this.notTaken(item, data);
     if (asked?.kind === "cancel") this.change(Object.assign(asked.entry, { stopping: false }));
+    if (asked?.kind === "decide") this.answering(asked.entry, false);
     if (asked) view.show(asked.entry, this.thread);
     const text = [data.message, data.fix].filter(Boolean).join(" ");
     if (asked || frame.id) this.composer.say(text || "The server refused this.");
@@ -351,7 +361,8 @@ const SPEECH = {
   agent_started: () => "The agent is working",
   tool_executing: (data) => `Using ${data.tool.replaceAll("_", " ")}`,
   attempt_started: () => "The agent started again",
-  approval_requested: (data) => `The agent asks whether it may use ${data.tool}`,
+  approval_requested: (data) => `The agent asks whether it may use ${data.tool}. Approve or refuse in its answer`,
+  approval_decided: (data) => approvalWords(data),
   agent_error: (data) => `Something went wrong. ${data.message || ""} ${data.fix || ""}`,
   agent_cancelled: (data, entry) => view.stateWords(entry),
 };

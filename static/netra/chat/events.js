@@ -279,15 +279,17 @@ const HANDLERS = {
 
   approval_requested(thread, frame, data) {
     const reply = replyOf(thread, frame.execution_id);
-    const { call_id: callId, tool, arguments: given, expires_at: expiresAt } = data;
-    reply?.steps.push({ kind: "approval", callId, tool, given, expiresAt, approved: null });
+    const { call_id: callId, tool, arguments: given, reason: why = "", expires_at: expiresAt } = data;
+    if (!reply || TERMINAL.has(reply.state)) return reply;
+    reply.steps.push({ kind: "approval", callId, tool, given, why, expiresAt, approved: null, sending: false });
+    reply.state = "pending"; // it holds no runner while it asks
     return reply;
   },
 
   approval_decided(thread, frame, data) {
     const reply = replyOf(thread, frame.execution_id);
     const step = reply?.steps.find((one) => one.kind === "approval" && one.callId === data.call_id);
-    if (step) Object.assign(step, { approved: data.approved, by: data.by, reason: data.reason });
+    if (step) Object.assign(step, { approved: data.approved, by: data.by, reason: data.reason, sending: false });
     return reply;
   },
 

@@ -4,6 +4,8 @@
 import { refreshTimes } from "../page.js";
 import { newQuestion, newReply, activeReplies, INTERRUPTED, TERMINAL } from "./events.js";
 import { Prose, decorate, paintCode } from "./markdown.js";
+import { block, icon, make, setText, svg } from "./elements.js";
+import { approvalStep, openApprovals, readApproval } from "./approval.js";
 
 const page = document.body.dataset;
 const log = document.querySelector(".log");
@@ -12,30 +14,6 @@ const RESULT_WORDS = {
   running: "running", ok: "worked", error: "failed", timeout: "took too long", denied: "not allowed",
   void: "not finished",
 };
-
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function svg(href) {
-  const space = "http://www.w3.org/2000/svg";
-  const icon = document.createElementNS(space, "svg");
-  const use = document.createElementNS(space, "use");
-  icon.setAttribute("class", "icon");
-  icon.setAttribute("aria-hidden", "true");
-  use.setAttribute("href", href);
-  icon.append(use);
-  return icon;
-}
-
-const icon = (name) => svg(`${page.icons}#${name}`);
-
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
 
 /* --- words -------------------------------------------------------------------------------------- */
 
@@ -51,6 +29,7 @@ export function duration(ms) {
 /** What a state is called when we speak to the person who asked. */
 export function stateWords(reply) {
   if (reply.stopping && !TERMINAL.has(reply.state)) return "Stopping";
+  if (openApprovals(reply).length) return "Waiting for your decision";
   const words = {
     pending: reply.queued ? "Waiting for the answer above" : "Waiting to start", starting: "Starting",
     running: "Working", completing: "Finishing",
@@ -68,24 +47,6 @@ function badge(reply) {
 }
 
 /* --- steps ---------------------------------------------------------------------------------------- */
-
-/** JSON as people read it: innermost lists and objects on one line. Newlines never stand inside JSON strings. */
-function pretty(value) {
-  if (typeof value === "string") return value;
-  const whole = JSON.stringify(value, null, 2);
-  return whole.replace(/([[{])\n\s*([^[\]{}]{1,100}?)\n\s*([\]}])/g, (_, open, inner, close) =>
-    `${open}${inner.replace(/\n\s*/g, " ")}${close}`);
-}
-
-function block(title, value) {
-  const part = make("div", "step-part");
-  const body = make("pre", "", pretty(value));
-  body.tabIndex = 0;
-  body.setAttribute("role", "group");
-  body.setAttribute("aria-label", title);
-  part.append(make("p", "step-label", title), body);
-  return part;
-}
 
 function toolStep(step, open) {
   const item = make("li", "step step-tool");
@@ -130,39 +91,6 @@ function againStep(step) {
   return make("li", "step step-again", `Started again, attempt ${step.attempt}${reason}`);
 }
 
-function approvalStep(step) {
-  const item = make("li", "step step-approval");
-  item.append(make("p", "", "The agent asks before it uses "));
-  item.firstChild.append(make("code", "step-name", step.tool));
-  if (step.given != null) item.append(block("Arguments", step.given));
-  item.append(step.approved === null ? approvalButtons(step) : make("p", "muted", approvalWords(step)));
-  return item;
-}
-
-function approvalWords({ approved, by, reason }) {
-  if (approved === "void") return "No longer needed.";
-  return `${approved ? "Allowed" : "Refused"}${by ? ` by ${by}` : ""}${reason ? `: ${reason}` : "."}`;
-}
-
-function approvalButtons(step) {
-  const row = make("p", "approval-row");
-  for (const [act, text, look] of [["approve", "Allow", "button-primary"], ["refuse", "Refuse", ""]]) {
-    const button = make("button", `button ${look}`, text);
-    Object.assign(button, { type: "button" });
-    Object.assign(button.dataset, { act, call: step.callId });
-    row.append(button);
-  }
-  if (step.expiresAt) {
-    const time = make("time");
-    time.dateTime = step.expiresAt;
-    time.dataset.rel = "";
-    time.className = "muted small";
-    row.append(make("span", "muted small", "Expires "), time);
-    refreshTimes(row);
-  }
-  return row;
-}
-
 const STEP_VIEWS = { tool: toolStep, note: noteStep, again: againStep, approval: approvalStep };
 
 function showSteps(view, reply) {
@@ -171,11 +99,13 @@ function showSteps(view, reply) {
   if (!steps.length) return;
   steps.forEach((step, index) => {
     const before = view.steps[index];
-    const mark = `${step.status}|${step.approved}|${step.ms}`;
+    const mark = `${step.status}|${step.approved}|${step.sending}|${step.ms}`;
     if (before?.mark === mark) return;
+    const focused = before?.element.contains(document.activeElement);
     const element = STEP_VIEWS[step.kind](step, before?.element.querySelector("details")?.open || false, reply);
     if (before) before.element.replaceWith(element);
     else view.list.append(element);
+    if (focused) element.querySelector("summary, [tabindex]")?.focus({ preventScroll: true });
     view.steps[index] = { mark, element };
   });
   const tools = steps.filter((step) => step.kind === "tool").length;
@@ -185,7 +115,7 @@ function showSteps(view, reply) {
 
 /** Steps are open while there is nothing else to read, unless the reader chose otherwise. */
 function foldSteps(view, reply) {
-  const asks = reply.steps.some((step) => step.kind === "approval" && step.approved === null);
+  const asks = openApprovals(reply).length > 0;
   const open = asks || (!TERMINAL.has(reply.state) && !reply.draft.text);
   if (view.stepsOpen === open || (view.chosen && !asks)) return;
   view.stepsOpen = open;
@@ -200,7 +130,7 @@ function workDone(steps, tools) {
 function workNow(steps) {
   const last = steps.at(-1);
   if (last.kind === "tool" && last.status === "running") return `Using ${last.tool}`;
-  if (last.kind === "approval" && last.approved === null) return "Waiting for your decision";
+  if (last.kind === "approval") return last.approved === null ? "Waiting for your decision" : "Answered; going on";
   return last.kind === "note" ? last.note : "Working";
 }
 
@@ -353,7 +283,7 @@ function readQuestion(element) {
 }
 
 function readReply(element) {
-  const { message, execution, state, partial, by, why } = element.dataset;
+  const { message, execution, state, partial, by, why, attempt } = element.dataset;
   const text = element.querySelector("template.source")?.content.textContent || "";
   const alive = !TERMINAL.has(state);
   const entry = newReply({ executionId: execution || null, messageId: message, state: state || "completed", text });
@@ -361,7 +291,8 @@ function readReply(element) {
   entry.agent = nameOf(element.querySelector(".turn-who").textContent);
   Object.assign(entry, { by: by || null, reason: why || "" });
   entry.problem = readProblem(element.querySelector(".problem"));
-  entry.steps = [...element.querySelectorAll(".step-tool")].map(readStep);
+  entry.steps = [...element.querySelectorAll(".step")].map(readStep);
+  entry.draft.attempt = Number(attempt) || 1;
   const view = remember(entry, element);
   view.shown = text;
   view.read = !alive;
@@ -380,7 +311,9 @@ function readProblem(box) {
   return { message: what.textContent, fix: fix.textContent, receiptId: id.querySelector("code").textContent };
 }
 
-function readStep({ dataset, textContent }) {
+function readStep(item) {
+  if (item.classList.contains("step-approval")) return readApproval(item);
+  const { dataset, textContent } = item;
   const ms = /(\d+) ms/.exec(textContent)?.[1];
   const status = RESULT_WORDS[dataset.status] ? dataset.status : "running";
   return { kind: "tool", tool: dataset.tool, callId: dataset.call || null, status, ms: ms ? Number(ms) : null };
