@@ -11,12 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db import close_old_connections
 
 from apps.chat.connections import connections
 from apps.chat.delivery import delivery
-from apps.core import database
+from apps.core import clock, database
 from apps.core.errors import UnavailableError
 from apps.core.hub import hub
+from apps.core.watchdog import watchdog
 from apps.executions import recovery, runners, tracker
 from apps.executions.runner import DRAIN_SECONDS, runner
 
@@ -91,12 +93,15 @@ class Runtime:
         connections.refusing = STARTING
         loop = asyncio.get_running_loop()
         hub.bind(loop)
+        watchdog.start()
         database.checkpoint_here()
         if settings.NETRA_REDIS_URL:
             self._relay = _relay()
             self._relay.start()
         if self.wait_first is not None:
             await self.wait_first()
+        # Before the first claim: leases and deadlines are the database's time.
+        await loop.run_in_executor(None, _follow_clock)
         if self.sole:
             found = await loop.run_in_executor(
                 None, partial(recovery.recover_orphans, runner.boot_id)
@@ -173,6 +178,7 @@ class Runtime:
         hub.unwatch(tracker.ENDED, tracker.end_access)
         if self._relay is not None:
             await self._relay.stop()
+        await watchdog.stop()
         hub.unbind()
         database.close()
         self.running = False
@@ -185,6 +191,13 @@ class Runtime:
         # A signal's handler may set a plain flag, but not an event of the loop.
         while runner.running and not self._hurried and time.monotonic() < give_up:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
+
+
+def _follow_clock() -> None:
+    try:
+        clock.follow()
+    finally:
+        close_old_connections()
 
 
 def _relay() -> Relay:

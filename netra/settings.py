@@ -230,13 +230,8 @@ else:
     _DEFAULT["OPTIONS"] = {
         **_DEFAULT.get("OPTIONS", {}),  # sslmode and the like, from the address
         # Enough for all readers and writers of apps.core.database, the sweeper, and pages beside.
-        "pool": {
-            "min_size": 1,
-            "max_size": 20,
-            "timeout": 5,
-            "max_lifetime": 1800,
-            "reconnect_timeout": 5,
-        },
+        "pool": {"min_size": 1, "max_size": 20, "max_lifetime": 1800}
+        | {"timeout": 5, "reconnect_timeout": 5},
         "application_name": " ".join(("netra", *sys.argv[1:2]))[:60],
         "connect_timeout": 5,
         "options": "-c statement_timeout=15s -c lock_timeout=3s "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -12,6 +14,9 @@ from apps.core.clock import clock
 from apps.core.database import write_now
 from apps.core.flags import Switch, enabled
 from apps.core.tenancy import system, tenant
+from apps.core.transactions import is_failing
+
+log = logging.getLogger(__name__)
 
 WAITING = system("chat: questions that wait for their turn, and what is old")
 KEYS_KEPT = timedelta(days=7)
@@ -23,11 +28,24 @@ def release_waiting() -> int:
     """Release the next question of every thread that can go on; returns how many."""
     with WAITING:
         threads = queries.threads_with_waiting()
-    released = 0
-    for organisation_id, stream_id in threads:
-        release = partial(actions.release_next, stream_id)
-        released += write_now(tenant(organisation_id), release)
-    return released
+    return sum(_release(*thread) for thread in threads)
+
+
+def _release(organisation_id: UUID, stream_id: UUID) -> bool:
+    """Release the next question of one thread; one that cannot go must not keep the others."""
+    try:
+        return write_now(
+            tenant(organisation_id), partial(actions.release_next, stream_id)
+        )
+    except Exception as error:
+        if is_failing(error):
+            raise
+        log.exception(
+            "the next question of thread %s could not be released",
+            stream_id,
+            extra={"action": "chat.release_failed"},
+        )
+        return False
 
 
 def forget_old_keys() -> int:

@@ -196,6 +196,7 @@ class BreakerAdmin(ReadOnlyAdmin):
 
     list_display = ("key", "condition", "failures", "refusing", "trips", "last_error")
     list_display_links = None
+    show_full_result_count = True  # there are few
     ordering = ("key",)
     sortable_by = ()
     actions = ("close",)

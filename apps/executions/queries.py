@@ -36,6 +36,7 @@ CANDIDATES = 5000  # waiting executions that are weighed against each other at o
 QUIET_LEASE = timedelta(
     seconds=15
 )  # left of a lease of 30 s: more than one beat is missing
+OWN_END = timedelta(seconds=2)  # that a living runner has to write its end
 NOT_TAKEN = timedelta(
     minutes=1
 )  # a pending one waits longer only when nobody runs agents
@@ -162,8 +163,16 @@ def lost(now: datetime, *, except_owner: UUID | None = None) -> list[Standing]:
 
 
 def overdue(now: datetime) -> list[Standing]:
-    """Alive executions whose deadline has passed; it does not pass while a person is asked."""
-    rows = Execution.objects.filter(state__in=ALIVE, deadline_at__lt=now)
+    """Alive executions whose deadline has passed; it does not pass while a person is asked.
+
+    A runner that holds its lease ends its own first: it knows the newest text and what it cost.
+    """
+    own_end = Q(
+        state__in=CLAIMED, lease_expires_at__gte=now, deadline_at__gte=now - OWN_END
+    )
+    rows = Execution.objects.filter(state__in=ALIVE, deadline_at__lt=now).exclude(
+        own_end
+    )
     return standings(rows.exclude(waiting_for="approval"))
 
 

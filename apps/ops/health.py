@@ -21,6 +21,7 @@ from apps.core import transactions
 from apps.core.errors import NetraError, NotAllowedError, NotAuthenticatedError
 from apps.core.hub import hub
 from apps.core.tenancy import system, system_openings
+from apps.core.watchdog import watchdog
 from apps.executions.breakers import unreachable
 from apps.executions.dispatch import dispatcher
 from apps.executions.models import Breaker, Execution
@@ -99,7 +100,8 @@ def _runner() -> Check:
         return {"ok": True, "detail": "agents run in the workers"}
     if not runner.accepting:
         return {"ok": False, "detail": "the runner does not take executions"}
-    return {"ok": runner.free > 0, "detail": f"{runner.free} free"}
+    # A full one is well: what comes waits its turn, and its sockets should stay.
+    return {"ok": True, "detail": f"{runner.free} free"}
 
 
 def _hints() -> Check:
@@ -170,6 +172,7 @@ def _lines() -> Iterable[str]:
         ("netra_runner_running", "Executions at work here.", len(runner.running)),
         ("netra_runner_free", "Executions that may start here.", runner.free),
         ("netra_connections", "Open sockets and streams.", len(connections.all())),
+        ("netra_loop_held_up", "Times the event loop was late.", watchdog.times),
         ("netra_hub_topics", "Topics that are watched here.", len(hub.topics())),
     ):
         yield from _metric(name, "gauge", words, [({}, number)])

@@ -121,7 +121,8 @@ def _one_end(span: Span) -> Found:
     right = Q(pk__in=[])
     for state, kind in TERMINAL_EVENTS.items():
         right |= Q(state=state, kind=kind)
-    pruned = Q(ends=0, stream__first_kept__gt=1)  # retention took it, with its log
+    # retention took it, with the whole of its log
+    pruned = Q(ends=0, newest__isnull=True, stream__first_kept__gt=1)
     rows = (
         span.rows.values("pk", "state", "stream__first_kept")
         .annotate(

@@ -96,10 +96,6 @@ class Ledgers:
         rows = [told.row for told in self.approvals if told.row.decided_at is None]
         return rows[-1] if rows else None
 
-    @property
-    def unknown(self) -> int:
-        return sum(told.note == UNKNOWN for told in self.steps)
-
 
 def ledgers_of(execution: Execution, now: datetime) -> Ledgers:
     """Three queries, and one more for an execution that a breaker stopped."""

@@ -33,7 +33,8 @@ def sentence(
     where = f" while {timeline.doing(execution.phase)}" if execution.phase else ""
     match state:
         case S.PENDING:
-            again = "Back in the queue, waiting" if execution.started_at else "Waiting"
+            queued = execution.started_at and not execution.waiting_for
+            again = "Back in the queue, waiting" if queued else "Waiting"
             reason = _awaited(execution, now, asked)
             return f"{again} {reason}; asked for {since} ago."
         case S.STARTING | S.RUNNING | S.COMPLETING:

@@ -86,7 +86,7 @@ def _attempt(attempt: Attempt) -> Step:
         start=attempt.claimed_at,
         end=attempt.ended_at,
         fate=_fate(attempt),
-        note=attempt.outcome,
+        note="to be tried again" if attempt.outcome == AGAIN else attempt.outcome,
     )
 
 

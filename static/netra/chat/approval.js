@@ -63,11 +63,19 @@ function expiry(at) {
 /** The card as the server rendered it, which is how it stands after a reload. */
 export function readApproval(item) {
   const { call, tool, approved, by, until } = item.dataset;
-  const given = item.querySelector("pre")?.textContent ?? null;
+  const given = parsed(item.querySelector("pre")?.textContent);
   const why = item.querySelector(".approval-why")?.textContent || "";
   const known = { yes: true, no: false, void: "void" };
   return {
     kind: "approval", callId: call, tool, given, why, expiresAt: until || null,
     approved: known[approved] ?? null, by: by || null, reason: item.dataset.reason || "", sending: false,
   };
+}
+
+function parsed(text) {
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    return text;
+  }
 }

@@ -119,6 +119,7 @@ function foldSteps(view, reply) {
   const open = asks || (!TERMINAL.has(reply.state) && !reply.draft.text);
   if (view.stepsOpen === open || (view.chosen && !asks)) return;
   view.stepsOpen = open;
+  if (!open && view.list.contains(document.activeElement)) view.work.querySelector("summary").focus({ preventScroll: true });
   view.work.open = open;
 }
 
