@@ -187,6 +187,8 @@ class Subscription:
 
     def catch_up(self, known: int = 0) -> None:
         """Read the log from `last` on, until there is nothing more; `known` is committed already."""
+        if self.closed:
+            return
         self._known = max(self._known, known)
         if self._reading is None:
             self._reading = self._spawn(self._read_pages())

@@ -12,8 +12,11 @@ WIDTH = 1000.0  # units of every bar's drawing
 LEAST = 3.0  # a bar is never narrower
 ROWS = 300
 INSTANT = timedelta(milliseconds=1)
-STEPS = (1, 2, 5, 10)
-MARKS = 5  # on a scale, beside the one at zero
+DAY = 86_400.0
+# Distances of marks that people count in, from a second to a day; beyond both, 1, 2 and 5.
+STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800, 43_200, DAY)  # fmt: skip
+DECIMAL = (1, 2, 5, 10)
+MARKS = 4  # on a scale, beside the one at zero
 ALMOST = 1 - 1e-9  # of a figure that floating point has made a little too large
 
 
@@ -72,6 +75,22 @@ class Tick:
     @property
     def percent(self) -> float:
         return round(self.x / WIDTH * 100, 1)
+
+    @property
+    def label(self) -> str:
+        """Short, since marks are round: "500 ms", "80 s", "10 min"."""
+        seconds = self.after.total_seconds()
+        if 0 < seconds < 1:
+            return f"{seconds * 1000:.4g} ms"
+        if seconds < 120:
+            return f"{seconds:.4g} s"
+        if seconds < 7200:
+            return f"{seconds / 60:.4g} min"
+        return (
+            f"{seconds / 3600:.4g} h"
+            if seconds < 2 * DAY
+            else f"{seconds / DAY:,.0f} days"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +195,7 @@ def _x(moment: datetime, start: datetime, span: timedelta) -> float:
 
 
 def _ticks(span: timedelta) -> tuple[Tick, ...]:
-    """Two to six round marks, the first at zero: so far apart that their words have room."""
+    """Two to five round marks, the first at zero: so far apart that their words have room."""
     step = _round_step(span.total_seconds() / MARKS)
     count = int(span.total_seconds() / step)
     return tuple(
@@ -189,6 +208,10 @@ def _ticks(span: timedelta) -> tuple[Tick, ...]:
 
 
 def _round_step(seconds: float) -> float:
-    """The least of 1, 2, 5 times a power of ten that is not below `seconds`."""
-    power = 10.0 ** math.floor(math.log10(seconds))
-    return next(power * step for step in STEPS if power * step >= seconds * ALMOST)
+    """The least round distance that is not below `seconds`."""
+    least = seconds * ALMOST
+    if 1 <= least <= DAY:
+        return next(float(step) for step in STEPS if step >= least)
+    unit = DAY if least > DAY else 1.0
+    power = 10.0 ** math.floor(math.log10(least / unit))
+    return next(unit * power * n for n in DECIMAL if unit * power * n >= least)

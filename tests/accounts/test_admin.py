@@ -10,10 +10,18 @@ from django.contrib.auth.models import Permission
 
 from apps.accounts import actions
 from apps.accounts.access import memberships_of, principal_from_token
-from apps.accounts.models import Identity, IdentityProvider, Membership, Token, User
+from apps.accounts.models import (
+    Identity,
+    IdentityProvider,
+    Membership,
+    Organisation,
+    Token,
+    User,
+)
 from apps.core.errors import NotAuthenticatedError
 from apps.core.tenancy import tenant
 from tests.factories import TESTER, TESTS, person
+from tests.staff import staff
 
 pytestmark = pytest.mark.security
 A = "/admin/accounts/"
@@ -219,6 +227,47 @@ def test_a_membership_is_made_changed_and_ended_through_actions(
 
 def test_an_organisation_is_never_deleted(admin_client, acme):
     assert admin_client.get(f"{A}organisation/{acme.pk}/delete/").status_code == 403
+
+
+def form_of(row: Organisation, **values: str) -> dict[str, str]:
+    known = {"name": row.name, "tier": row.tier, "status": row.status}
+    return known | {"concurrent_executions": ""} | values
+
+
+@pytest.mark.parametrize(("given", "kept"), [("3", 3), ("", None)])
+def test_an_organisation_may_have_a_limit_of_its_own(admin_client, acme, given, kept):
+    Organisation.objects.filter(pk=acme.pk).update(concurrent_executions=7)
+    url = f"{A}organisation/{acme.pk}/change/"
+    assert "as its tier says, 10 at present" in admin_client.get(url).content.decode()
+
+    admin_client.post(url, form_of(acme, concurrent_executions=given))
+
+    acme.refresh_from_db()
+    assert acme.concurrent_executions == kept
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "10001", "many"])
+def test_a_limit_that_makes_no_sense_is_refused(admin_client, acme, wrong):
+    url = f"{A}organisation/{acme.pk}/change/"
+
+    page = admin_client.post(url, form_of(acme, concurrent_executions=wrong))
+
+    assert page.status_code == 200
+    assert page.context["adminform"].form.errors.keys() == {"concurrent_executions"}
+    acme.refresh_from_db()
+    assert acme.concurrent_executions is None
+
+
+@pytest.mark.parametrize("role", ["support_operator", "security_auditor"])
+def test_only_platform_admins_set_a_limit(client, netra, acme, role):
+    client.force_login(staff(role, netra))
+    url = f"{A}organisation/{acme.pk}/change/"
+
+    answer = client.post(url, form_of(acme, concurrent_executions="99"))
+
+    assert answer.status_code == 403
+    acme.refresh_from_db()
+    assert acme.concurrent_executions is None
 
 
 def test_staff_do_not_lift_themselves_up(helper_client, support):

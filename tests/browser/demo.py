@@ -39,6 +39,10 @@ class Demo(Installation):
             time.sleep(0.05)
         raise AssertionError(f"the identity provider did not start\n{self.said()}")
 
+    def put_question(self) -> str:
+        """Let an agent ask bob something; returns the thread in which it waits."""
+        return self._run(str(Path(__file__).with_name("question.py"))).stdout
+
     def password_of(self, person: str) -> str:
         known = json.loads((self.folder / "demo-passwords.json").read_text())
         return str(known[person])

@@ -8,13 +8,14 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from tests.faults.conftest import Field
 from tests.live import cluster
 from tests.live.cluster import AbsentError, Process, Server
 from tests.live.installation import ROOT
 
+Made = TypeVar("Made")
 BEFORE = (
     "6a69e78991eafb56b3486ff925a95e6ce2056e24"  # one machine, and no steps or breakers
 )
@@ -58,7 +59,7 @@ class Upgraded(Field):
             command, cwd=self.tree, env=self.environment, timeout=120, check=True
         )
 
-    def _there(self, start: Callable[[], Any]) -> Any:
+    def _there(self, start: Callable[[], Made]) -> Made:
         """Start something with the code of `tree`."""
         today = cluster.ROOT, cluster.SEED
         cluster.ROOT = self.tree

@@ -137,8 +137,8 @@ class Confined(Field):
     def begin(self) -> None:
         self.create()
         with psycopg.connect(self.postgres, autocommit=True) as database:
-            database.execute(f"CREATE TABLESPACE small LOCATION '{self.space}'")  # type: ignore[arg-type]
-            database.execute(f'ALTER DATABASE "{self.name}" SET TABLESPACE small')  # type: ignore[arg-type]
+            database.execute(f"CREATE TABLESPACE small LOCATION '{self.space}'")
+            database.execute(f'ALTER DATABASE "{self.name}" SET TABLESPACE small')
         (self.server,) = self.servers(1)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -143,5 +144,23 @@ def test_the_scale_has_a_few_round_marks(seconds):
     ticks = drawn(step(0, seconds), end=seconds, now=seconds).ticks
 
     assert ticks[0].x == 0
-    assert 2 <= len(ticks) <= 13
+    assert 2 <= len(ticks) <= 5
+    assert all(after.x - before.x >= 249 for before, after in pairwise(ticks))
     assert all(0 <= tick.x <= WIDTH for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "labels"),
+    [
+        (0.01, ["0 s", "5 ms", "10 ms"]),
+        (1.7, ["0 s", "500 ms", "1 s", "1.5 s"]),
+        (106, ["0 s", "30 s", "60 s", "90 s"]),
+        (840, ["0 s", "5 min", "10 min"]),
+        (28_000, ["0 s", "2 h", "4 h", "6 h"]),
+        (20 * 86_400, ["0 s", "5 days", "10 days", "15 days", "20 days"]),
+    ],
+)
+def test_marks_are_told_as_people_count_time(seconds, labels):
+    ticks = drawn(step(0, seconds), end=seconds, now=seconds).ticks
+
+    assert [tick.label for tick in ticks] == labels

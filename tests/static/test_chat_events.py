@@ -270,3 +270,51 @@ def test_a_replay_brings_back_what_is_still_going_on() -> None:
     )
 
     assert only_reply(result)["text"] == "new"
+
+
+ASKED = {
+    "call_id": "c1",
+    "tool": "send",
+    "arguments": {},
+    "reason": "Is it wanted?",
+    "expires_at": "2026-11-21T12:00:00Z",
+}
+
+
+def test_a_question_waits_and_its_answer_stays() -> None:
+    asked = (START, event("approval_requested", 2, **ASKED))
+    answer = event("approval_decided", 3, call_id="c1", approved=True, by="user")
+    again = event("attempt_started", 4, attempt=2)
+
+    waiting, answered = (
+        only_reply(play(*asked)),
+        only_reply(play(*asked, answer, again)),
+    )
+
+    (question,) = waiting["steps"]
+    assert (waiting["state"], question["approved"]) == ("pending", None)
+    assert question["why"] == "Is it wanted?"
+    assert answered["state"] == "running"
+    assert (answered["steps"][0]["approved"], answered["steps"][0]["by"]) == (
+        True,
+        "user",
+    )
+
+
+def test_a_question_is_void_when_the_answer_ends() -> None:
+    result = play(
+        START,
+        event("approval_requested", 2, **ASKED),
+        event("agent_cancelled", 3, by="user", final=True),
+    )
+
+    assert only_reply(result)["steps"][0]["approved"] == "void"
+
+
+def test_an_open_question_survives_catching_up() -> None:
+    running = {"execution_id": "x", "state": "pending", "attempt": 1}
+    replayed = {"type": "replayed", "data": {"executions": [running]}}
+
+    result = play(START, event("approval_requested", 2, **ASKED), replayed)
+
+    assert only_reply(result)["steps"][0]["approved"] is None
