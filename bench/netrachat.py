@@ -31,10 +31,13 @@ class Answer:
             return False
         if data["attempt"] > self.attempt:
             self.text, self.attempt = "", data["attempt"]
-        if data["offset"] != len(self.text):
-            message = f"delta at offset {data['offset']!r} after {len(self.text)!r}"
+        offset, text = data["offset"], data["text"]
+        known = self.text[offset:]  # a snapshot may have brought some of it already
+        differs = known[: len(text)] != text[: len(known)]
+        if offset > len(self.text) or differs:
+            message = f"delta at offset {offset!r} after {len(self.text)!r}"
             raise TurnError(message)
-        self.text += data["text"]
+        self.text = self.text[:offset] + (text if len(text) > len(known) else known)
         return True
 
     def replace(self, data: dict[str, Any]) -> None:

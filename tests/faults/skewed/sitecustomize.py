@@ -3,6 +3,8 @@
 Only what tells the time of day. What counts seconds, as waits and leases do, stays right.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from datetime import datetime, timedelta
