@@ -281,7 +281,7 @@ async def worker_memory(
         turns = await asyncio.gather(*(chat.turn() for chat in opened))
         watching.cancel()
     first = max(turn.started for turn in turns)
-    together = sum((turn.final or 0) > first for turn in turns)
+    together = sum(turn.started + (turn.final or 0) > first for turn in turns)
     passed = together >= 200 and most_memory <= 150
     print(
         f"{'PASS' if passed else 'FAIL'} one worker: {together} executions at once, "

@@ -182,8 +182,18 @@ class Subscription:
     def restart_text(self, entry: LogEntry) -> None:
         """A new attempt or an end: what was known of the execution's text is void."""
         if entry.execution_id is not None and (entry.type in protocol.VOIDS_TEXT):
+            self._complete_text(entry.execution_id, entry)
             self._reached.pop(entry.execution_id, None)
             self._gaps.pop(entry.execution_id, None)
+
+    def _complete_text(self, execution_id: UUID, end: LogEntry) -> None:
+        """Before an end: the text that a late or lost hint kept from whoever saw its beginning."""
+        reached, text = self._reached.get(execution_id, 0), end.payload.get("text")
+        reply = end.payload.get("message_id")
+        seen = isinstance(text, str) and 0 < reached < len(text)
+        if seen and reply is not None and self._held is None:
+            message_id = UUID(str(reply))
+            self._send_snapshot(execution_id, message_id, end.attempt, str(text))
 
     def catch_up(self, known: int = 0) -> None:
         """Read the log from `last` on, until there is nothing more; `known` is committed already."""

@@ -268,6 +268,36 @@ async def test_no_snapshot_follows_the_end(
     assert socket.kinds == ["agent_completed"]
 
 
+@pytest.mark.regression
+@pytest.mark.parametrize("live", [True, False], ids=["a hint", "the log"])
+async def test_who_missed_the_rest_of_the_text_gets_it_before_the_end(
+    live: bool, socket: Socket, alice_principal
+):
+    """An end that overtook the last pieces once left the text on the screen short of the answer."""
+    thread = await aside(factories.thread, alice_principal)
+    own = {"stream_id": thread.pk, "reply_id": uuid.uuid4()}
+    standing = await aside(partial(factories.running, **own), alice_principal)
+    subscription = Subscription(
+        alice_principal.scope, standing.stream_id, socket.outbox, 1
+    )
+    hear(subscription, piece(standing, 0, "The "))
+    await _end(alice_principal, standing, "The answer.")
+    if live:
+        for entry in await read(
+            TESTS, lambda: queries.events_after(standing.stream_id, 1)
+        ):
+            subscription.restart_text(entry)
+            subscription.offer(entry.seq, event_frame(entry))
+    else:
+        subscription.catch_up()
+    await socket.until(lambda: "agent_completed" in socket.kinds)
+
+    assert socket.kinds == ["message_delta", "message_snapshot", "agent_completed"]
+    snapshot, end = socket.frames[1:]
+    assert snapshot["data"]["text"] == end["data"]["text"]
+    assert snapshot["data"]["message_id"] == end["data"]["message_id"]
+
+
 async def _keep(who, standing: Standing, text: str) -> None:
     keep = partial(
         actions.checkpoint,
@@ -279,8 +309,8 @@ async def _keep(who, standing: Standing, text: str) -> None:
     await write(who.scope, keep)
 
 
-async def _end(who, standing: Standing) -> None:
-    end = factories.ending(ExecutionState.COMPLETED, text="x")
+async def _end(who, standing: Standing, text: str = "x") -> None:
+    end = factories.ending(ExecutionState.COMPLETED, text=text)
     unit = partial(
         endings.finish, standing, end, actor=factories.TESTER, now=timezone.now()
     )

@@ -138,7 +138,9 @@ async def test_nothing_is_lost_doubled_or_out_of_order(
         )
 
     assert received == [list(range(1, EVENTS + 1))] * 4
-    await asyncio.sleep(0.1)  # what is late comes while the loop lives, and finds nobody
+    await asyncio.sleep(
+        0.1
+    )  # what is late comes while the loop lives, and finds nobody
 
 
 async def test_without_the_poll_lost_hints_would_be_lost_events(

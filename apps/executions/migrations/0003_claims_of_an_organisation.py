@@ -7,16 +7,17 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_concurrent_executions'),
-        ('executions', '0002_steps_breakers_refused_moves'),
+        ("accounts", "0002_concurrent_executions"),
+        ("executions", "0002_steps_breakers_refused_moves"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='execution',
-            index=models.Index(fields=['organisation', 'state'], name='executions_at_work'),
+            model_name="execution",
+            index=models.Index(
+                fields=["organisation", "state"], name="executions_at_work"
+            ),
         ),
     ]
