@@ -337,7 +337,7 @@ def test_when_its_time_is_up_the_sweeper_ends_it(view) -> None:
     mine = created(view, timeout_seconds=1)
     view.start_execution(mine)
 
-    recovery.sweep(view.check_timeout(mine).deadline_at + timedelta(seconds=1))
+    recovery.sweep(view.check_timeout(mine).deadline_at + timedelta(seconds=3))
 
     left = view.check_timeout(mine)
     assert (left.expired, left.seconds_left) == (True, 0.0)

@@ -301,7 +301,7 @@ async def test_what_belongs_to_others_looks_like_what_is_not_there(
 
     assert heard[0] == heard[1]
     assert [f["data"]["code"] for f in heard[0]] == (
-        ["not_found"] if kind in {"user_message", "subscribe", "cancel"} else []
+        ["not_found"] if kind in {"user_message", "subscribe", "cancel", "ack"} else []
     )
     assert netra_server.written() == before
     await owner.send("cancel", execution_id=theirs["execution_id"])
