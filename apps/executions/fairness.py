@@ -123,7 +123,11 @@ def choose(
     used = _by_organisation(claimed)
     queues: dict[UUID, deque[Waiting]] = defaultdict(deque)
     for one in sorted(waiting, key=lambda w: (w.since, w.id)):
-        queues[one.organisation_id].append(one)
+        place, person = one.organisation_id, (one.organisation_id, one.user_id)
+        if limits.get(place, Limits()).allow(
+            organisation=used[place], user=users[person]
+        ):
+            queues[place].append(one)
     heap = [
         (_load(queue[0], used), queue[0].since, key) for key, queue in queues.items()
     ]

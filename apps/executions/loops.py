@@ -34,7 +34,9 @@ async def for_ever(
             await asyncio.sleep(wait)
             continue
         try:
-            await asyncio.wait_for(hint.wait(), wait)
+            # Not wait_for: where the hint comes together with a cancellation, it drops the latter.
+            async with asyncio.timeout(wait):
+                await hint.wait()
         except TimeoutError:
             continue
         finally:

@@ -124,7 +124,7 @@ class Runner:
             await asyncio.wait(self._tasks.values(), timeout=PART_SECONDS)
         for task in self._loops:
             task.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await asyncio.wait(self._loops, timeout=PART_SECONDS)
         self._loops = []
 
     def hint(self) -> None:
