@@ -36,6 +36,7 @@ from apps.core.tenancy import system, topic
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+STOP_SECONDS = 5.0
 CHANGES_SECONDS = 3.0  # a thread list may be that old in a person's other tabs
 VALID_SECONDS = 3.0  # how often credentials are looked up again
 MINUTE = 60.0
@@ -190,7 +191,7 @@ class Connections:
         await asyncio.gather(*ending, return_exceptions=True)
         if self._ticking is not None:
             self._ticking.cancel()
-            await asyncio.gather(self._ticking, return_exceptions=True)
+            await asyncio.wait({self._ticking}, timeout=STOP_SECONDS)
         for connection in self.all():
             connection.close()
         await ledger.stop()

@@ -26,6 +26,7 @@ from apps.executions.runner import runner
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+STOP_SECONDS = 5.0
 HINT_SECONDS = 0.05
 POLL = system("delivery: the newest numbers of watched streams")
 
@@ -85,7 +86,7 @@ class Delivery:
     async def stop(self) -> None:
         if self._poll is not None:
             self._poll.cancel()
-            await asyncio.gather(self._poll, return_exceptions=True)
+            await asyncio.wait({self._poll}, timeout=STOP_SECONDS)
             self._poll = None
 
     def attach(self, subscription: Subscription) -> None:

@@ -72,7 +72,9 @@ class Relay:
         self._hub.relay = self._hub.on_first_watch = self._hub.on_last_unwatch = None
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Bounded: a client of Redis may drop the cancellation that it meets.
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=PATIENCE)
         await self._send_waiting()
         await self._forget_layer()
 
@@ -158,7 +160,7 @@ class Relay:
                     await self._follow(next(iter(self._changed)), channel)
         finally:
             hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            await asyncio.wait({hearing}, timeout=PATIENCE)
 
     async def _open_channel(self) -> str:
         while True:

@@ -29,7 +29,7 @@ class Watchdog:
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait({self._task}, timeout=LOOK_SECONDS)
             self._task = None
 
     async def _look_for_ever(self) -> None:
