@@ -119,6 +119,19 @@ format: setup  ## Format and repair what can be repaired
 	@.venv/bin/ruff format .
 	@find templates -name '*.html' -print0 | xargs -0 -r .venv/bin/djade --target-version 5.2
 
+# -- what it is made of ----------------------------------------------------------------
+
+SBOM ?= netra.cdx.json
+
+.PHONY: sbom advisories
+sbom: setup  ## Write the bill of materials (CycloneDX) to netra.cdx.json (or SBOM=…)
+	@$(PY) deploy/sbom.py $(SBOM)
+
+advisories: setup  ## Ask PyPI whether a package of deploy/constraints.txt has a known fault (needs the network)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; $(PY) -m venv "$$folder"; \
+	  "$$folder/bin/python" -m pip install -qq --disable-pip-version-check pip-audit==2.10.1; \
+	  "$$folder/bin/pip-audit" --strict --disable-pip --no-deps --progress-spinner off -r deploy/constraints.txt
+
 # -- figures -------------------------------------------------------------------------
 
 .PHONY: bench soak

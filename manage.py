@@ -7,9 +7,12 @@ import sys
 
 from django.db import OperationalError
 
+from apps.core import circumstances
+from apps.core.circumstances import Circumstances
 from apps.core.errors import NetraError
 from netra.env import ConfigurationError
 
+SERVING = {"serve", "runserver", "worker", "beat"}
 # What SQLite and PostgreSQL say when the database is not there or may not be written.
 UNREACHABLE = (
     "unable to open database",
@@ -34,12 +37,20 @@ def unreachable(error: OperationalError) -> str | None:
     )
 
 
+def _door(command: list[str]) -> Circumstances:
+    """What the trail says of a command's acts; those that serve others have doors of their own."""
+    if command and command[0] in SERVING:
+        return circumstances.NONE
+    return Circumstances(door="command")
+
+
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
     try:
         from django.core.management import execute_from_command_line  # noqa: PLC0415 - settings may refuse
 
-        execute_from_command_line(sys.argv)
+        with circumstances.under(_door(sys.argv[1:2])):
+            execute_from_command_line(sys.argv)
     except ConfigurationError as error:
         print(f"Netra cannot start: {error}", file=sys.stderr)
         return 2

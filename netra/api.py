@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import (
     PermissionDenied,
     RequestDataTooBig,
@@ -15,6 +16,7 @@ from django.core.exceptions import (
 from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
+from django.shortcuts import render
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -160,6 +162,18 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
             ExplainedError(404, "There is no such address in the API.")
         )
     return defaults.page_not_found(request, exception)
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    """What allauth's limits answer with."""
+    error = ExplainedError(
+        429, "Too many tries.", retry_after=settings.NETRA_LIMIT_SECONDS
+    )
+    if request.path.startswith(API):
+        return refusals.problem(error)
+    response = render(request, "429.html", status=429)
+    response["Retry-After"] = str(settings.NETRA_LIMIT_SECONDS)
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from drf_spectacular.generators import SchemaGenerator
@@ -15,6 +16,7 @@ from drf_spectacular.renderers import (
     OpenApiYamlRenderer2,
 )
 from drf_spectacular.views import SpectacularAPIView
+from rest_framework.permissions import IsAuthenticated
 
 from apps.accounts.refusals import TITLES
 
@@ -57,8 +59,9 @@ ORGANISATION: dict[str, Any] = {
 
 
 class SchemaView(SpectacularAPIView):
-    """The OpenAPI document: JSON, or YAML for those who ask for it."""
+    """The OpenAPI document: JSON, or YAML for those who ask for it. For people of the installation."""
 
+    permission_classes = [IsAuthenticated]
     renderer_classes = [
         OpenApiJsonRenderer2,
         OpenApiJsonRenderer,
@@ -95,6 +98,7 @@ def _operations(schema: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]
     ]
 
 
+@login_required
 def docs(request: HttpRequest) -> HttpResponse:
     """The same document as a page."""
     context = {"sections": _sections(), "problems": sorted(TITLES.items())}

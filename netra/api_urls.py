@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from apps.accounts.directory_resources import DirectoryTokensView, DirectoryTokenView
 from apps.accounts.resources import MeView, TokensView, TokenView
 from apps.agents.api import AgentsView
 from apps.chat.api import MessagesView, ThreadEventsView, ThreadsView, ThreadView
@@ -33,6 +34,8 @@ urlpatterns = [
     path("usage/", UsageView.as_view()),
     path("tokens/", TokensView.as_view()),
     path("tokens/<uuid:token_id>/", TokenView.as_view()),
+    path("directory-tokens/", DirectoryTokensView.as_view()),
+    path("directory-tokens/<uuid:token_id>/", DirectoryTokenView.as_view()),
     path("issues/", IssuesView.as_view()),
     path("issues/<int:number>/", IssueView.as_view()),
     path("schema/", SchemaView.as_view(), name="api-schema"),

@@ -10,13 +10,20 @@ import time
 from collections.abc import Callable, Iterator
 
 from django.conf import settings
+from django.core.management.base import CommandError
 from django.db import OperationalError, connection
+
+from apps.core import roles
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 5.0
 PATIENCE = 60.0  # seconds of looking, in all
 # What a server that is there says while it is not to be had yet. Its other refusals
 # (a wrong password, an unknown database) do not pass by waiting.
 PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining")
+
+
+class PrivilegedRoleError(CommandError):
+    """The application would run with rights that only migrations need."""
 
 
 def look() -> OperationalError | None:
@@ -66,6 +73,22 @@ def wait_for_database(tell: Callable[[str], object]) -> None:
         time.sleep(pause)
         if look() is None:
             return
+
+
+def require_plain_role(tell: Callable[[str], object]) -> None:
+    """Refuse in production, and say elsewhere, that row-level security would not hold this role."""
+    if settings.SQLITE:
+        return
+    faults = roles.standing(connection).faults
+    if not faults:
+        return
+    said = (
+        f"The database role {connection.settings_dict['USER']!r} {' and '.join(faults)}: "
+        "row-level security does not hold it. Run: python manage.py db_roles"
+    )
+    if settings.PRODUCTION:
+        raise PrivilegedRoleError(said)
+    tell(said)
 
 
 async def database_came(error: OperationalError) -> None:

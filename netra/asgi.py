@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import time
@@ -12,19 +11,30 @@ from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
+from django.urls import re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
 http = get_asgi_application()
 
 from apps.chat.routing import websocket_urlpatterns  # noqa: E402 - the app registry must be ready first
+from netra.gate import gated, refuse  # noqa: E402
 from netra.runtime import runtime  # noqa: E402
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
+
+async def _nowhere(_: Any, receive: Receive, send: Send) -> None:
+    """A socket to an address that leads nowhere gets a plain 403, not a fault of ours."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
 # django-stubs and types-channels do not agree on what an ASGI callable is.
-_doors: dict[str, Any] = {"http": http, "websocket": URLRouter(websocket_urlpatterns)}
-_routes: Any = ProtocolTypeRouter(_doors)
+_elsewhere: Any = _nowhere
+_sockets = URLRouter([*websocket_urlpatterns, re_path("", _elsewhere)])
+_doors: dict[str, Any] = {"http": http, "websocket": _sockets}
+_routes: Any = gated(ProtocolTypeRouter(_doors))  # type: ignore[arg-type]  # see above
 
 log = logging.getLogger(__name__)
 START_SECONDS = 2.0  # how long a visitor waits for a server that is starting
@@ -40,7 +50,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     if not (runtime.expected or runtime.running or runtime.stopped):
         runtime.launch(or_else=_tell_of_failure)
     if not await _ready(scope) and scope["type"] == "http":
-        await _refuse(send)
+        await refuse(scope, send, 503, "The server is starting.")
         return
     await _routes(scope, receive, send)  # a socket is refused by its consumer, in words
 
@@ -63,22 +73,6 @@ def _tell_of_failure() -> None:
         exc_info=runtime.failure,
         extra={"action": "asgi.start_failed"},
     )
-
-
-async def _refuse(send: Send) -> None:
-    """503 in the API's own form, without Django: it may need the database that is awaited."""
-    problem = {
-        "type": "urn:netra:problem:unavailable",
-        "title": "Service unavailable",
-        "status": 503,
-        "detail": "The server is starting.",
-        "code": "unavailable",
-        "fix": "Try again in a moment.",
-        "receipt_id": None,
-    }
-    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"2")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

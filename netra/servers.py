@@ -52,6 +52,8 @@ def serve_uvicorn(host: str, port: int) -> None:
         ws="websockets-sansio",
         ws_max_size=MESSAGE_MAX,
         ws_per_message_deflate=False,
+        # Whose word about the visitor counts is decided in one place (apps.core.addresses).
+        proxy_headers=False,
         lifespan="on",
         access_log=False,
         log_level="warning",

@@ -69,6 +69,8 @@ NAVIGATION = [
         _item("Issues", "bug_report", "issues.Issue"),
         _item("Receipts", "receipt_long", "audits.Receipt"),
         _item("Conversations", "forum", "chat.Thread"),
+        _item("Support access", "lock_open", "audits.AccessGrant"),
+        _item("Trail", "history_edu", "audits.Entry"),
     ),
     _group(
         "Consumption",
@@ -114,6 +116,7 @@ UNFOLD: dict[str, Any] = {
         _file("netra/states.css"),
         _file("netra/admin/admin.css"),
         _file("netra/admin/inspector.css"),
+        _file("netra/admin/support.css"),
     ],
     "SCRIPTS": [_file("netra/admin/admin.js")],
     "COMMAND": {"search_models": False, "show_history": False},

@@ -12,13 +12,15 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
 from django.db import connection
 
 from apps.accounts.access import Principal
 from apps.accounts.models import Organisation, User
 from apps.core import database, flags
 from apps.core.hub import Hub, hub
-from tests import factories
+from tests import factories, guards, roles
 
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")  # noqa: S104 - compared, never bound
 DATABASE_FIXTURES = {
@@ -76,15 +78,26 @@ def no_network() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker) -> Iterator[None]:
-    """On PostgreSQL, sessions that some thread left open do not keep the database from going."""
-    yield
+    """On PostgreSQL row-level security holds the tests too, and what some thread left open goes."""
     if connection.vendor != "postgresql":
+        yield
         return
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+    with pytest.MonkeyPatch.context() as patch:
+        with django_db_blocker.unblock():
+            roles.step_down(connection)
+        patch.setattr(type(connection.ops), "execute_sql_flush", _emptied)
+        yield
+    with django_db_blocker.unblock():
+        roles.step_up(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+
+def _emptied(_: object, statements: list[str]) -> None:
+    roles.empty(statements)
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +108,22 @@ def no_threads_left() -> Iterator[None]:
     hub.unbind()
     hub._watchers.clear()
     flags.forget()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def tables_can_be_emptied() -> Iterator[None]:
+    """The trail's guards keep its rows from whoever empties tables; between tests they are lifted."""
+    with pytest.MonkeyPatch.context() as patch:
+        guards.lift_while_emptying(patch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def limits_begin_anew() -> Iterator[None]:
+    """What one test tried too often is not held against the next."""
+    yield
+    if isinstance(caches["default"], LocMemCache):
+        caches["default"].clear()
 
 
 @pytest.fixture
@@ -226,7 +255,7 @@ def _fail_on_absent_service(report: pytest.TestReport | pytest.CollectReport) ->
     reason = str(
         report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
     )
-    services = ["redis", "chromium"]
+    services = ["redis", "chromium", "node"]
     if os.environ.get("NETRA_TEST_DATABASE_URL"):
         services.append("postgresql")
     if any(service in reason.lower() for service in services):

@@ -8,10 +8,15 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 
+from apps.accounts import actions as accounts
 from apps.accounts.access import Principal, principal_for
-from apps.accounts.models import Membership, Organisation, User
+from apps.accounts.actions.sessions import Proof
+from apps.accounts.models import Domain, Membership, Organisation, SignIn, User
 from apps.chat.models import Thread
 from apps.core.actors import Actor
 from apps.core.database import write_now
@@ -46,6 +51,19 @@ def organisation(
     )
 
 
+def domain(place: Organisation, name: str = "", **values: object) -> Domain:
+    """A mail domain that the organisation proved; by default its slug under .example."""
+    now = timezone.now()
+    given: dict[str, object] = {"challenge": "c", "proved_at": now, "checked_at": now}
+    with TESTS:
+        row: Domain = Domain.objects.create(
+            organisation=place,
+            domain=name or f"{place.slug}.example",
+            **(given | values),
+        )
+    return row
+
+
 def person(
     email: str, place: Organisation, *, role: str = "member", is_staff: bool = False
 ) -> User:
@@ -59,6 +77,28 @@ def person(
 
 def principal(user: User, place: Organisation) -> Principal:
     return principal_for(user.pk, place.slug)
+
+
+def sign_in(user: User, **values: object) -> SignIn:
+    """A session of that person's as a password sign-in leaves it, with its row changed to `values`."""
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    row = write_now(
+        TESTS,
+        lambda: accounts.begin_sign_in(
+            actor=TESTER,
+            user=user,
+            session_key=str(session.session_key),
+            proof=Proof(authenticated_at=timezone.now()),
+        ),
+    )
+    if values:
+        SignIn.objects.filter(pk=row.pk).update(**values)
+        row.refresh_from_db()
+    return row
 
 
 def scope_of(who: Principal) -> Scope:

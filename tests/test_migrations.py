@@ -22,6 +22,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+from tests import roles
+
 OURS = {
     config.label for config in apps.get_app_configs() if config.name.startswith("apps.")
 }
@@ -42,12 +44,14 @@ def scratch(folder: Path) -> Iterator[BaseDatabaseWrapper]:
     )
     quoted = connection.ops.quote_name(name)
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {quoted}")
+        with roles.connected() as raw:
+            raw.execute(f"CREATE DATABASE {quoted}")  # type: ignore[call-overload]  # ours
     connections.settings["scratch"] = {
         **kept,
         "NAME": name,
-        "OPTIONS": {k: v for k, v in kept["OPTIONS"].items() if k != "pool"},
+        "OPTIONS": roles.owners(
+            {k: v for k, v in kept["OPTIONS"].items() if k != "pool"}
+        ),
     }
     try:
         yield connections["scratch"]
@@ -55,8 +59,8 @@ def scratch(folder: Path) -> Iterator[BaseDatabaseWrapper]:
         connections["scratch"].close()
         del connections["scratch"], connections.settings["scratch"]
         if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {quoted} WITH (FORCE)")
+            with roles.connected() as raw:
+                raw.execute(f"DROP DATABASE {quoted} WITH (FORCE)")  # type: ignore[call-overload]
 
 
 def schema_of(database: BaseDatabaseWrapper) -> Schema:

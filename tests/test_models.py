@@ -29,6 +29,7 @@ OURS = [
 # Tables that belong to no single organisation.
 SHARED = {
     "User", "User_groups", "User_user_permissions", "Organisation", "Breaker", "Flag",
+    "SignIn",
 }  # fmt: skip
 TENANTS = [model for model in OURS if model.__name__ not in SHARED]
 ids = [model._meta.label for model in TENANTS]

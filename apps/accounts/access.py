@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 
-from apps.accounts.models import IdentityProvider, Membership, Organisation, Token, User
+from apps.accounts import validity
+from apps.accounts.domains import domain_of
+from apps.accounts.models import (
+    Domain,
+    Identity,
+    IdentityProvider,
+    Membership,
+    Organisation,
+    SignIn,
+    Token,
+    User,
+)
+from apps.accounts.permissions import Operation, TokenScope, can
 from apps.accounts.plans import PLANS, Plan, Tier
 from apps.core.actors import Actor
 from apps.core.errors import NotAllowedError, NotAuthenticatedError, NotFoundError
 from apps.core.tenancy import Scope, system, tenant
+
+PROVIDERS_OFFERED = 20  # of one organisation, to choose among
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """The token that somebody shows in place of a session: what it is limited to, and its end."""
+
+    scopes: frozenset[str]
+    ends_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +55,12 @@ class Principal:
     role: str
     tier: str
     is_staff: bool
+    bearer: Bearer | None = None  # none: a session
+
+    def allows(self, wanted: TokenScope | None) -> bool:
+        """Whether the token may be used for it; None is what no limited token may be used for."""
+        limits = self.bearer.scopes if self.bearer else frozenset()
+        return not limits or wanted in limits
 
     @property
     def scope(self) -> Scope:
@@ -46,9 +74,17 @@ class Principal:
     def plan(self) -> Plan:
         return PLANS[Tier(self.tier)]
 
-    @property
-    def may_ask(self) -> bool:
-        return self.role != Membership.Role.VIEWER
+    def may(self, operation: Operation) -> bool:
+        """Whether the person's role in this organisation allows it."""
+        return can(self.role, operation)
+
+    def demand(self, operation: Operation) -> None:
+        """Raise NotAllowedError where the person's role does not allow it."""
+        if not self.may(operation):
+            raise NotAllowedError(
+                f"As {self.role} of {self.organisation_name} you may not do this.",
+                values={"operation": operation.value, "role": self.role},
+            )
 
 
 def memberships_of(user_id: UUID) -> list[Membership]:
@@ -97,30 +133,32 @@ def principal_from_token(secret: str, slug: str | None = None) -> Principal:
             "This token belongs to another organisation.", field="organisation"
         )
     try:
-        return principal_for(token.user_id, token.organisation.slug)
+        owner = principal_for(token.user_id, token.organisation.slug)
     except NotAllowedError as error:
         raise NotAuthenticatedError(
             "The token's owner may no longer sign in."
         ) from error
+    return replace(owner, bearer=Bearer(frozenset(token.scopes), token.expires_at))
 
 
-def user_from_session(session_key: str | None) -> User:
-    """The user of a live session, read again from the store; raises NotAuthenticatedError."""
-    if not session_key:
+def sign_in_of(session_key: str | None) -> SignIn:
+    """A session that holds, read again from the store; raises NotAuthenticatedError."""
+    now = timezone.now()
+    row = validity.live([session_key], now).get(session_key) if session_key else None
+    if row is None:
         raise NotAuthenticatedError
     session = SessionStore(session_key).load()
-    user_id = session.get(SESSION_KEY)
-    user = User.objects.filter(pk=user_id, is_active=True).first() if user_id else None
     if (
-        user is None
+        session.get(SESSION_KEY) != str(row.user_id)
         or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS
     ):
         raise NotAuthenticatedError
-    if not constant_time_compare(
-        session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
-    ):
-        raise NotAuthenticatedError
-    return user
+    return row
+
+
+def user_from_session(session_key: str | None) -> User:
+    """The user of a session that holds; raises NotAuthenticatedError."""
+    return sign_in_of(session_key).user
 
 
 def tokens_of(user_id: UUID) -> QuerySet[Token]:
@@ -147,32 +185,83 @@ def token_with(secret: str) -> Token:
 
 def provider_for(provider_id: str) -> IdentityProvider | None:
     """The enabled provider of that name, of an active organisation whose people may sign in."""
-    return _enabled_provider(provider_id=provider_id)
-
-
-def provider_for_email(email: str) -> IdentityProvider | None:
-    """The provider that speaks for the address's domain. Says nothing about the person."""
-    domain = domain_of(email)
-    return _enabled_provider(email_domain__iexact=domain) if domain else None
-
-
-def _enabled_provider(**which: str) -> IdentityProvider | None:
     with system("accounts: through which provider a person signs in"):
-        rows = IdentityProvider.objects.select_related("organisation").filter(
-            **which, enabled=True, organisation__status=Organisation.Status.ACTIVE
+        return _enabled_providers().filter(provider_id=provider_id).first()
+
+
+def proved_domains(organisation_id: UUID) -> frozenset[str]:
+    """The domains whose addresses an organisation's providers may assert at present."""
+    with system("accounts: which domains an organisation proved"):
+        rows = Domain.objects.filter(
+            organisation_id=organisation_id,
+            proved_at__isnull=False,
+            suspended_at__isnull=True,
         )
-        found: IdentityProvider | None = (
-            rows.exclude(organisation__kind=Organisation.Kind.CANARY)
-            .order_by("created_at", "id")
+        return frozenset(rows.values_list("domain", flat=True))
+
+
+def organisation_of_domain(domain: str) -> UUID | None:
+    """The one organisation that proved this mail domain."""
+    with system("accounts: whose mail domain this is"):
+        found: UUID | None = (
+            Domain.objects.filter(
+                domain=domain, proved_at__isnull=False, suspended_at__isnull=True
+            )
+            .values_list("organisation_id", flat=True)
             .first()
         )
     return found
 
 
-def domain_of(email: str) -> str:
-    """What stands behind the last @, in lower case; empty when there is no address."""
-    local, at, domain = email.strip().rpartition("@")
-    return domain.lower() if local and at and domain.isprintable() else ""
+def providers_for_email(email: str) -> list[IdentityProvider]:
+    """The providers of the organisation that proved the address's domain. Says nothing about the person.
+
+    One query, whether the domain is known or not: the answer takes equally long.
+    """
+    with system("accounts: through which provider a person signs in"):
+        proved = Domain.objects.filter(
+            domain=domain_of(email), proved_at__isnull=False, suspended_at__isnull=True
+        )
+        rows = _enabled_providers().filter(
+            organisation_id__in=proved.values("organisation_id")
+        )
+        return list(rows[:PROVIDERS_OFFERED])
+
+
+def provider_for_email(email: str) -> IdentityProvider | None:
+    """The first of them."""
+    return next(iter(providers_for_email(email)), None)
+
+
+def accounts_outside(domain: Domain) -> QuerySet[User]:
+    """Accounts with an address in the domain that do not belong to its organisation. Nobody seizes them."""
+    members = Membership.objects.filter(organisation_id=domain.organisation_id)
+    return User.objects.filter(email__iendswith=f"@{domain.domain}").exclude(
+        pk__in=members.values("user_id")
+    )
+
+
+def members_without_provider(organisation_id: UUID) -> QuerySet[User]:
+    """Members whom enforced sign-in would lock out: no provider has vouched for them so far."""
+    places = Membership.objects.filter(organisation_id=organisation_id)
+    vouched = Identity.objects.filter(
+        organisation_id=organisation_id,
+        status=Identity.Status.ACTIVE,
+        provider__enabled=True,
+    )
+    return User.objects.filter(pk__in=places.values("user_id"), is_active=True).exclude(
+        pk__in=vouched.values("user_id")
+    )
+
+
+def _enabled_providers() -> QuerySet[IdentityProvider]:
+    """Those through which people may sign in at present. Call it in a scope."""
+    rows: QuerySet[IdentityProvider] = IdentityProvider.objects.select_related(
+        "organisation"
+    ).filter(enabled=True, organisation__status=Organisation.Status.ACTIVE)
+    return rows.exclude(organisation__kind=Organisation.Kind.CANARY).order_by(
+        "created_at", "id"
+    )
 
 
 def digest(secret: str) -> str:

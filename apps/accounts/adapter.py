@@ -1,7 +1,6 @@
 """allauth's override points: sign-up is closed, providers are our rows, admission has the rules.
 
-The place for a hardened provider class (nonce, signature, exact issuer) is `SocialAdapter.list_apps`
-and the setting SOCIALACCOUNT_PROVIDERS; for enforced company sign-in it is `AccountAdapter.pre_login`.
+What hardens the protocol is in oidc; the rules that hold for every way in are in entry.
 """
 
 from __future__ import annotations
@@ -9,15 +8,30 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.stagekit import clear_login
+from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
-from apps.accounts import access, admission, refusals
+from apps.accounts import (
+    access,
+    admission,
+    entry,
+    evidence,
+    failures,
+    farewell,
+    refusals,
+    stepup,
+)
 from apps.accounts.admission import Claims, SignInRefusedError
+from apps.accounts.entry import CompanySignInRequiredError
 from apps.accounts.models import IdentityProvider, User
-from apps.core.database import write_now
+from apps.accounts.oidc.provider import says_yes
+from apps.core.addresses import client_address
+from apps.core.database import retrying, write_now
+from apps.core.errors import NetraError
 from apps.core.tenancy import tenant
 
 PROTOCOL = "openid_connect"
@@ -31,6 +45,42 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         return "/"
+
+    def get_logout_redirect_url(self, request: HttpRequest) -> str:
+        """Whoever came through a provider leaves there too, where it has a way."""
+        there = farewell.way_out(request)
+        return there or str(super().get_logout_redirect_url(request))
+
+    def pre_login(
+        self, request: HttpRequest, user: User, **told: Any
+    ) -> HttpResponse | None:
+        """The rules for all ways in. Whoever is refused has passed no step at all."""
+        response: HttpResponse | None = super().pre_login(request, user, **told)
+        if response is not None:
+            return response
+        try:
+            entry.check(request, user)
+        except CompanySignInRequiredError as error:
+            clear_login(request)
+            return refusals.password_refused(request, error.organisation, user, error)
+        except NetraError as error:
+            clear_login(request)
+            return refusals.page(request, error)
+        if login := (told.get("signal_kwargs") or {}).get("sociallogin"):
+            evidence.remember(request, login)
+        return None
+
+    def authentication_failed(self, request: HttpRequest, **given: Any) -> None:
+        failures.note(client_address(request), str(given.get("email") or ""))
+
+    def is_reauthentication_required(self, *, app: str, **_: Any) -> bool:
+        return not stepup.stepped_up(context.request)
+
+    def get_reauthentication_methods(self, user: User) -> list[dict[str, Any]]:
+        """With a second factor set up, the password alone confirms nothing."""
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        stronger = [way for way in methods if way["id"] != "reauthenticate"]
+        return stronger or methods
 
 
 class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -61,9 +111,15 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allau
         if provider is None:
             _refuse(request, None, _gone())
         try:
-            user = write_now(
-                tenant(provider.organisation_id),
-                lambda: admission.admit(provider, _claims(sociallogin)),
+            if stepup.is_answer(sociallogin):
+                stepup.confirm(request, sociallogin)
+                return
+            claims = _claims(sociallogin)
+            user = retrying(
+                lambda: write_now(
+                    tenant(provider.organisation_id),
+                    lambda: admission.admit(provider, claims),
+                )
             )
             _bind(request, sociallogin, user)
         except SignInRefusedError as error:
@@ -82,6 +138,8 @@ def _app(row: IdentityProvider) -> SocialApp:
             "issuer": row.issuer,
             "uid_field": "sub",
             "oauth_pkce_enabled": True,
+            "token_auth_method": row.token_auth,
+            "fetch_userinfo": row.ask_userinfo,
             "hidden": True,
         },
     )
@@ -93,7 +151,9 @@ def _claims(login: SocialLogin) -> Claims:
         sub=login.account.uid,
         emails=tuple(address.email for address in login.email_addresses),
         name=str(told.get("name") or ""),
-        unverified=told.get("email_verified") is False,
+        # Silence is no claim; whatever is said must be a yes.
+        unverified="email_verified" in told and not says_yes(told["email_verified"]),
+        attributes=told,
     )
 
 

@@ -6,18 +6,22 @@ enforced sign-in through the provider, fresh authentication) belongs to the adap
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from apps.accounts import actions
-from apps.accounts.access import domain_of
+from apps.accounts.access import proved_domains
+from apps.accounts.domains import domain_of, normal_address
 from apps.accounts.models import (
+    DirectoryMember,
     Identity,
     IdentityProvider,
     Membership,
     Organisation,
     User,
 )
+from apps.accounts.roles import GIVEN, claim_values, highest, mapped_role
 from apps.core.actors import Actor
 from apps.core.errors import NotAllowedError
 
@@ -45,10 +49,12 @@ class Claims:
     unverified: bool = (
         False  # the provider itself says that the address is not verified
     )
+    # all that it told, for the claim that lists roles
+    attributes: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def email(self) -> str:
-        return self.emails[0].lower()
+        return normal_address(self.emails[0])
 
 
 def admit(
@@ -61,14 +67,18 @@ def admit(
     check_claims(provider, claims)
     known = (
         Identity.objects.select_related("user")
+        .select_for_update(no_key=True, of=("self", "user"))
         .filter(provider=provider, sub=claims.sub)
         .first()
     )
+    user: User
     if known is not None:
-        user = _known(known)
+        user = known.user
+        _check_identity(known)
     else:
         user = _member_with_address(provider, claims) or _newcomer(provider, claims)
     check_person(provider, user)
+    _settle(provider, user, claims)
     actions.link_identity(
         actor=ACTOR,
         provider=provider,
@@ -80,22 +90,29 @@ def admit(
     return user
 
 
+def role_for(provider: IdentityProvider, claims: Claims) -> str:
+    """The role that the provider gives this person: the highest mapped one, else its default."""
+    values = claim_values(claims.attributes, provider.role_claim)
+    return mapped_role(values, provider.role_map) or str(provider.default_role)
+
+
 def check_claims(provider: IdentityProvider, claims: Claims) -> None:
-    """A provider may assert one domain, its own; this is what stops take-overs between customers."""
+    """A provider may assert the domains its organisation proved; this is what stops take-overs between customers."""
     if not claims.sub or len(claims.sub) > SUB_LENGTH or not claims.emails:
         raise SignInRefusedError(
             f"{provider.name} did not tell us who you are: the subject or the e-mail address is missing.",
             rule="claims_present",
             fix="Ask your administrator to release the e-mail address to Netra.",
         )
+    proved = proved_domains(provider.organisation_id)
     for email in claims.emails:
-        if domain_of(email) != provider.email_domain.lower():
+        if domain_of(email) not in proved:
             raise SignInRefusedError(
                 f"{provider.name} may not speak for {email}.",
                 rule="own_domain",
-                fix=f"Sign in with an address at {provider.email_domain}, or through your own company.",
+                fix="Sign in with an address of your company's own domain, or through your own company.",
                 asserted=email,
-                allowed_domain=provider.email_domain,
+                allowed_domains=", ".join(sorted(proved)),
             )
     if claims.unverified:
         raise SignInRefusedError(
@@ -124,22 +141,78 @@ def check_person(provider: IdentityProvider, user: User) -> None:
         )
 
 
-def _known(identity: Identity) -> User:
-    if identity.status != Identity.Status.ACTIVE:
-        raise SignInRefusedError(
-            "This way of signing in is suspended.",
-            rule="identity_active",
-            fix="Ask an owner of your organisation to lift the suspension.",
-            email=identity.email,
-        )
-    if not _is_member(identity.provider, identity.user):
+def _check_identity(identity: Identity) -> None:
+    if identity.status == Identity.Status.ACTIVE:
+        return
+    # Removing a person suspends their identities: a sign-in must not undo it.
+    if identity.reason == Identity.Reason.REMOVED:
         raise SignInRefusedError(
             f"You no longer belong to {identity.provider.organisation.name}.",
             rule="still_a_member",
             fix="Ask an owner of the organisation to add you again.",
             email=identity.email,
         )
-    return identity.user
+    raise SignInRefusedError(
+        "This way of signing in is suspended.",
+        rule="identity_active",
+        fix="Ask an owner of your organisation to lift the suspension.",
+        email=identity.email,
+    )
+
+
+def _settle(provider: IdentityProvider, user: User, claims: Claims) -> None:
+    """Bring membership, role and address up to what the provider says now.
+
+    The membership's row is locked first, so that the trail's head is the last lock.
+    """
+    place = (
+        Membership.objects.select_for_update()
+        .filter(organisation_id=provider.organisation_id, user=user)
+        .first()
+    )
+    if place is None:
+        _join(provider, user, claims)
+    elif provider.role_claim and provider.role_map:
+        _follow_role(provider, place, claims)
+    if claims.email != user.email:
+        _follow_address(provider, user, claims)
+
+
+def _join(provider: IdentityProvider, user: User, claims: Claims) -> None:
+    if not provider.creates_members:
+        raise _not_invited(provider, claims)
+    actions.add_member(
+        actor=ACTOR,
+        organisation=provider.organisation,
+        user=user,
+        role=role_for(provider, claims),
+    )
+
+
+def _follow_role(provider: IdentityProvider, place: Membership, claims: Claims) -> None:
+    """Raise or lower to the mapped role, or to what the directory's groups give where that is more.
+
+    Owners are made by hand and stay.
+    """
+    if place.role == Membership.Role.OWNER:
+        return
+    groups = DirectoryMember.objects.filter(
+        organisation_id=place.organisation_id, person__user_id=place.user_id
+    ).values_list("group__role", flat=True)
+    role = highest([role_for(provider, claims), *(r for r in groups if r in GIVEN)])
+    if role is not None and role != place.role:
+        actions.change_role(actor=ACTOR, membership=place, role=role)
+
+
+def _follow_address(provider: IdentityProvider, user: User, claims: Claims) -> None:
+    """Follow a changed address only out of and into domains of this organisation, and only when free."""
+    if domain_of(user.email) in proved_domains(provider.organisation_id):
+        actions.follow_address(
+            actor=ACTOR,
+            user=user,
+            email=claims.email,
+            organisation_id=provider.organisation_id,
+        )
 
 
 def _member_with_address(provider: IdentityProvider, claims: Claims) -> User | None:
@@ -165,22 +238,22 @@ def _member_with_address(provider: IdentityProvider, claims: Claims) -> User | N
 
 def _newcomer(provider: IdentityProvider, claims: Claims) -> User:
     if not provider.creates_members:
-        raise SignInRefusedError(
-            f"{claims.email} has not been invited to {provider.organisation.name}.",
-            rule="invited",
-            fix="Ask an owner of the organisation to add you.",
-            asserted=claims.email,
-        )
-    user = actions.create_person(
-        actor=ACTOR, email=claims.email, name=claims.name[:150]
-    )
-    actions.add_member(
+        raise _not_invited(provider, claims)
+    return actions.create_person(
         actor=ACTOR,
-        organisation=provider.organisation,
-        user=user,
-        role=provider.default_role,
+        email=claims.email,
+        name=claims.name[:150],
+        organisation_id=provider.organisation_id,
     )
-    return user
+
+
+def _not_invited(provider: IdentityProvider, claims: Claims) -> SignInRefusedError:
+    return SignInRefusedError(
+        f"{claims.email} has not been invited to {provider.organisation.name}.",
+        rule="invited",
+        fix="Ask an owner of the organisation to add you.",
+        asserted=claims.email,
+    )
 
 
 def _is_member(provider: IdentityProvider, user: User) -> bool:

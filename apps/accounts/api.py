@@ -5,29 +5,43 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import update_wrapper
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import close_old_connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.parsers import BaseParser
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from apps.accounts.access import Principal
+from apps.accounts.permissions import TokenScope
 from apps.core.bodies import StrictJSONParser
 from apps.core.database import Proof, retrying, write_now
-from apps.core.errors import NotFoundError
+from apps.core.errors import NotAllowedError, NotFoundError
 
 Result = TypeVar("Result")
+
+
+class TokenLimitedError(NotAllowedError):
+    """This token is not for that."""
+
+    code = "token_limited"
+    fix = "Use a token that is limited to less, or to something else."
 
 
 class ScopedAPIView(APIView):
     """A view that runs in the scope of whoever asks, whichever way they proved it."""
 
     parser_classes: Sequence[type[BaseParser]] = (StrictJSONParser,)
+    # What a limited token must be for; a view that names nothing takes none of them.
+    token_scope: ClassVar[TokenScope | None] = None
+    token_scope_to_write: ClassVar[TokenScope | None] = None  # where it is another
+    open_to_all_tokens: ClassVar[bool] = False
     _scopes: ExitStack
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -51,6 +65,13 @@ class ScopedAPIView(APIView):
                 f"There is no organisation {asked!r} for you.", field="organisation"
             )
         self._scopes.enter_context(principal.scope)
+        self._check_token(principal, request)
+
+    def _check_token(self, principal: Principal, request: Request) -> None:
+        writes = request.method not in SAFE_METHODS
+        needed = (writes and self.token_scope_to_write) or self.token_scope
+        if not (self.open_to_all_tokens or principal.allows(needed)):
+            raise TokenLimitedError(values={"needed": needed or "an unlimited token"})
 
     @property
     def principal(self) -> Principal:
@@ -116,4 +137,5 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
     name = "session"
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:
-        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+        name = settings.SESSION_COOKIE_NAME
+        return {"type": "apiKey", "in": "cookie", "name": name}

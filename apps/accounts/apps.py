@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from apps.core import sweeps
+
 
 class AccountsConfig(AppConfig):
     """Who is who, and whose is what."""
@@ -12,4 +14,15 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from apps.accounts import receivers  # noqa: F401, PLC0415 - connects allauth's signals
+        from apps.accounts import (  # noqa: PLC0415 - they need the app registry
+            checks,  # noqa: F401 - registers the system checks
+            failures,
+            proving,
+            receivers,  # connects allauth's signals too
+        )
+
+        sweeps.register(
+            "accounts.check_domains", proving.sweep, every=proving.SWEEP_SECONDS
+        )
+        sweeps.register("accounts.close_sign_ins", receivers.close_sign_ins, every=60)
+        sweeps.register("accounts.tell_failures", failures.tell, every=20)

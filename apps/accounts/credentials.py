@@ -9,24 +9,29 @@ from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.models import Session
 from django.http import parse_cookie
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 
+from apps.accounts import validity
 from apps.accounts.access import (
     Principal,
     digest,
     principal_for,
     principal_from_token,
-    user_from_session,
+    sign_in_of,
 )
-from apps.accounts.models import Membership, Organisation, Token, User
-from apps.core.errors import NotAuthenticatedError
+from apps.accounts.models import Membership, Organisation, Token
+from apps.core.errors import NotAllowedError, NotAuthenticatedError
 
 BEARER = "bearer."
 TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{8,200}")
+
+
+class SecondFactorNeededError(NotAllowedError):
+    """Members of Netra's staff need a second factor."""
+
+    code = "second_factor_needed"
+    fix = "Set one up under 'Second factor', or sign in through Netra's own provider."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,41 +70,49 @@ def principal_of(credential: Credential, slug: str | None) -> Principal:
     """Who shows this credential; raises NotAuthenticatedError or NotAllowedError."""
     if credential.kind == "token":
         return principal_from_token(credential.secret, slug)
-    return principal_for(user_from_session(credential.secret).pk, slug)
+    row = sign_in_of(credential.secret)
+    if row.user.is_staff and not validity.is_strong(row):
+        raise SecondFactorNeededError
+    return principal_for(row.user_id, slug)
 
 
-def still_valid(
+def roles_of(
     held: Mapping[Credential, tuple[UUID, UUID]], now: datetime | None = None
-) -> set[Credential]:
-    """Of the credentials in use (with organisation and user), those that hold: four queries at most."""
+) -> dict[Credential, str]:
+    """Of the credentials in use (with organisation and user), those that hold, with their present role.
+
+    Three queries at most, however many there are.
+    """
     now = now or timezone.now()
     sessions = {c.secret for c in held if c.kind == "session"}
     digests = {digest(c.secret): c for c in held if c.kind == "token"}
-    live = set(
-        Session.objects.filter(
-            session_key__in=sessions, expire_date__gt=now
-        ).values_list("session_key", flat=True)
-    )
+    live = validity.live(sessions, now) if sessions else {}
     rows = Token.objects.filter(digest__in=digests, revoked_at__isnull=True).exclude(
         expires_at__lte=now
     )
-    tokens = set(rows.values_list("digest", flat=True))
-    members = set(
-        Membership.objects.filter(
-            user__in={user for _, user in held.values()},
-            user__is_active=True,
-            organisation__status=Organisation.Status.ACTIVE,
-        ).values_list("organisation_id", "user_id")
+    tokens = set(rows.values_list("digest", flat=True)) if digests else set()
+    members = Membership.objects.filter(
+        user__in={user for _, user in held.values()},
+        user__is_active=True,
+        organisation__status=Organisation.Status.ACTIVE,
     )
-    return {
-        credential
-        for credential, place in held.items()
-        if place in members
-        and (
-            credential.secret in live
-            if credential.kind == "session"
-            else digest(credential.secret) in tokens
+    roles = {
+        (organisation, user): role
+        for organisation, user, role in members.values_list(
+            "organisation_id", "user_id", "role"
         )
+    }
+
+    def holds(credential: Credential, user_id: UUID) -> bool:
+        if credential.kind == "token":
+            return digest(credential.secret) in tokens
+        row = live.get(credential.secret)
+        return row is not None and row.user_id == user_id
+
+    return {
+        credential: roles[place]
+        for credential, place in held.items()
+        if place in roles and holds(credential, place[1])
     }
 
 
@@ -120,25 +133,8 @@ def with_a_way_in(
         tokens.exclude(expires_at__lte=now).values_list("organisation_id", "user_id")
     )
     others = {user_id for _, user_id in allowed - by_token}
-    signed_in = _signed_in(others, now) if others else set()
+    signed_in = validity.live_people(others, now) if others else set()
     return {place for place in allowed if place in by_token or place[1] in signed_in}
-
-
-def _signed_in(user_ids: set[UUID], now: datetime) -> set[UUID]:
-    """Of these people, those with a live session. The newest are read first, until all are found."""
-    users = {str(user.pk): user for user in User.objects.filter(pk__in=user_ids)}
-    found: set[UUID] = set()
-    live = Session.objects.filter(expire_date__gt=now).order_by("-expire_date")
-    for session in live.iterator(chunk_size=500):
-        told = session.get_decoded()
-        user = users.get(told.get(SESSION_KEY, ""))
-        if user is not None and constant_time_compare(
-            told.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
-        ):
-            found.add(user.pk)
-            if len(found) == len(users):
-                break
-    return found
 
 
 def _token(secret: str) -> Credential:

@@ -25,6 +25,15 @@ class EndOfAccess(StrEnum):
     TOKEN_REVOKED = "token revoked"  # noqa: S105 - no password
     MEMBERSHIP_ENDED = "membership ended"
     DEACTIVATED = "account deactivated"
+    IDENTITY_SUSPENDED = "identity suspended"
+    SESSION_ENDED = "session ended"
+    SESSION_IDLE = "not used for too long"
+    SESSION_EXPIRED = "open for too long"
+    PASSWORD_CHANGED = "password changed"  # noqa: S105 - no password
+    SECOND_FACTOR_CHANGED = "second factor changed"
+    PROVIDER_REQUIRED = "company sign-in required"
+    PROVIDER_LOGGED_OUT = "signed out at the company's provider"
+    STAFF_ELSEWHERE = "no sign-in for staff"
 
 
 @crosses

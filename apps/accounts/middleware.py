@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 
-from apps.accounts import refusals
+from apps.accounts import refusals, whence
 from apps.accounts.access import Principal, principal_for
 from apps.accounts.models import User
+from apps.core import circumstances
 from apps.core.errors import NetraError, NotAllowedError, NotFoundError
 from apps.core.tenancy import Scope, staff
 
@@ -24,6 +25,10 @@ class PrincipalMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with circumstances.under(whence.of_request(request)):
+            return self._answer(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         try:
             principal = _principal(request)
         except NotFoundError as error:

@@ -39,3 +39,37 @@ PLANS: dict[Tier, Plan] = {
     Tier.ENTERPRISE: Plan(execution_seconds=300),
     Tier.PLATFORM: Plan(execution_seconds=120),
 }
+
+
+class SignUp(StrEnum):
+    """Through whom an organisation's first person came."""
+
+    GOOGLE = "google"
+    GITHUB = "github"
+    LINKEDIN = "linkedin"
+    MICROSOFT = "microsoft"
+    OTHER = "other"
+
+
+# What a company gets at sign-up, and once it proved a mail domain. Enterprise is only ever sold.
+AT_SIGN_UP: dict[SignUp, Tier] = {
+    SignUp.GOOGLE: Tier.FREE,
+    SignUp.GITHUB: Tier.EARLY,
+    SignUp.LINKEDIN: Tier.MID,
+    SignUp.MICROSOFT: Tier.FREE,
+    SignUp.OTHER: Tier.FREE,
+}
+ONCE_PROVED: dict[Tier, Tier] = {Tier.FREE: Tier.EARLY, Tier.EARLY: Tier.MID}
+
+
+def tier_at_sign_up(source: SignUp, *, proved_domain: bool) -> Tier:
+    """The tier that a sign-up gives; a business is who proved a domain, whatever its name looks like."""
+    given = AT_SIGN_UP[source]
+    return ONCE_PROVED.get(given, given) if proved_domain else given
+
+
+def lifted(tier: Tier, source: SignUp | None) -> Tier:
+    """The tier after a domain was proved: only one that still is as sign-up gave it rises."""
+    if source is None or tier is not tier_at_sign_up(source, proved_domain=False):
+        return tier
+    return tier_at_sign_up(source, proved_domain=True)

@@ -6,14 +6,22 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
 
-from apps.accounts import access, actions
+from apps.accounts import access, actions, stepup
+from apps.accounts.access import Principal
+from apps.accounts.actions.tokens import LIFETIME, LONGEST
 from apps.accounts.api import ScopedAPIView
 from apps.accounts.models import Token, User
+from apps.accounts.permissions import Operation, TokenScope, can
+from apps.accounts.stepup import StepUpNeededError
+from apps.accounts.throttles import TokenMinting
+from apps.core.errors import NotAllowedError
 from apps.core.paging import Pages
 
 
@@ -64,6 +72,7 @@ class TokenSerializer(serializers.ModelSerializer[Token]):
             "id",
             "name",
             "prefix",
+            "scopes",
             "created_at",
             "last_used_at",
             "expires_at",
@@ -76,10 +85,16 @@ class NewTokenSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=100, required=False, allow_null=True)
     days = serializers.IntegerField(
         min_value=1,
-        max_value=3650,
+        max_value=LONGEST.days,
         required=False,
         allow_null=True,
-        help_text="Days until it ends; never, if left out.",
+        help_text=f"Days until it ends; {LIFETIME.days}, if left out.",
+    )
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=[scope.value for scope in TokenScope]),
+        required=False,
+        max_length=len(TokenScope),
+        help_text="What it may be used for; everything that you may, if left out.",
     )
 
 
@@ -94,6 +109,8 @@ class MadeTokenSerializer(TokenSerializer):
 
 class MeView(ScopedAPIView):
     """Who asks."""
+
+    open_to_all_tokens = True
 
     @extend_schema(responses=MeSerializer, operation_id="me")
     def get(self, request: Request) -> Response:
@@ -127,6 +144,9 @@ class TokensView(ScopedAPIView):
 
     pagination_class = Pages
 
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [TokenMinting()] if self.request.method == "POST" else []
+
     @extend_schema(responses=TokenSerializer(many=True), operation_id="tokens_list")
     def get(self, request: Request) -> Response:
         """Your tokens that were not revoked, the newest first."""
@@ -144,16 +164,18 @@ class TokensView(ScopedAPIView):
         """Make a token. Its secret is in this answer and never shown again."""
         given = NewTokenSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        days = given.validated_data.get("days")
         who, user = self.principal, request.user
         assert isinstance(user, User)
+        _check_maker(who, request)
+        lifetime = _lifetime(who, given.validated_data.get("days"))
         secret = self.write(
             lambda: actions.create_token(
                 actor=who.actor,
                 user=user,
                 organisation_id=who.organisation_id,
                 name=given.validated_data.get("name") or "API",
-                lifetime=timedelta(days=days) if days else None,
+                lifetime=lifetime,
+                scopes=given.validated_data.get("scopes") or (),
             )
         )
         made = access.token_with(secret)
@@ -177,7 +199,23 @@ class TokenView(ScopedAPIView):
         return Response(status=204)
 
 
-def _places(who: access.Principal) -> list[dict[str, object]]:
+def _check_maker(who: Principal, request: Request) -> None:
+    """Viewers have no tokens; whoever comes with a session has just proved who they are."""
+    if not can(who.role, Operation.KEEP_OWN_TOKENS):
+        raise NotAllowedError("Viewers have no tokens.")
+    if who.bearer is None and not stepup.stepped_up(request._request):  # noqa: SLF001 - DRF hides it so
+        raise StepUpNeededError
+
+
+def _lifetime(who: Principal, days: int | None) -> timedelta:
+    """What a token makes does not outlive it, or a stolen one would never end."""
+    wanted = timedelta(days=days) if days else LIFETIME
+    if who.bearer is None or who.bearer.ends_at is None:
+        return wanted
+    return min(wanted, who.bearer.ends_at - timezone.now())
+
+
+def _places(who: Principal) -> list[dict[str, object]]:
     return [
         {
             "slug": place.organisation.slug,

@@ -5,26 +5,29 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-import requests
 from allauth.account.views import LoginView
 from allauth.core import ratelimit
-from allauth.socialaccount.providers.openid_connect import views as openid_connect
-from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from apps.accounts import access, provider, refusals
-from apps.core.errors import UnavailableError
+from apps.accounts import access, provider
 
 
 class SignInView(LoginView):  # type: ignore[misc]  # allauth ships no types
     """One page for everybody: company, password, and in the demo its people."""
+
+    def form_invalid(self, form: Any) -> HttpResponseBase:
+        if form.has_error(NON_FIELD_ERRORS, "too_many_login_attempts"):
+            refused: HttpResponse = ratelimit.respond_429(self.request)
+            return refused
+        again: HttpResponseBase = super().form_invalid(form)
+        return again
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         following = _following(self.request)
@@ -32,42 +35,32 @@ class SignInView(LoginView):  # type: ignore[misc]  # allauth ships no types
             **super().get_context_data(**kwargs),
             "following": following,
             "people": _demo_people(following),
+            "ended": self.request.session.pop("session_ended", ""),
         }
 
 
 @require_POST
 def company(request: HttpRequest) -> HttpResponseBase:
     """From an address to the sign-in of its company. Every unknown address gets the same answer."""
-    limited: HttpResponse | None = ratelimit.consume_or_429(request, action="login")
+    limited: HttpResponse | None = ratelimit.consume_or_429(request, action="company")
     if limited is not None:
         return limited
     following = _following(request)
-    row = access.provider_for_email(request.POST.get("email", ""))
-    if row is not None:
-        return redirect(_start(row.provider_id, following))
-    messages.info(
-        request,
-        "No company sign-in is set up for this address. Use your password, or ask your administrator.",
-    )
-    return redirect(_with(reverse("account_login"), next=following))
-
-
-# A provider may lead on through several hosts of its own, and form-action counts them all.
-# The page has one button, whose target is ours, and no field.
-@never_cache
-@csp_update({"form-action": ["https:"]})  # type: ignore[arg-type]  # its type forgets URL arguments
-def provider_login(request: HttpRequest, provider_id: str) -> HttpResponseBase:
-    """Ask once more (GET), then go to the provider (POST)."""
-    try:
-        response: HttpResponseBase = openid_connect.login(request, provider_id)
-    except requests.RequestException:
-        error = UnavailableError(
-            "Your company's sign-in cannot be reached.",
-            fix="Try again in a minute; if it stays so, tell your administrator.",
-            retry_after=60,
+    rows = access.providers_for_email(request.POST.get("email", ""))
+    if not rows:
+        messages.info(
+            request,
+            "No company sign-in is set up for this address. Use your password, or ask your administrator.",
         )
-        return refusals.page(request, error)
-    return response
+        return redirect(_with(reverse("account_login"), next=following))
+    ways = [(row.name, _start(row.provider_id, following)) for row in rows]
+    if len(ways) == 1:
+        return redirect(ways[0][1])
+    return render(
+        request,
+        "accounts/choose_provider.html",
+        {"company": rows[0].organisation.name, "ways": ways},
+    )
 
 
 def closed(_: HttpRequest) -> HttpResponse:
@@ -90,9 +83,7 @@ def _demo_people(following: str) -> list[dict[str, str]]:
     people = []
     for email in provider.PEOPLE:
         if row := access.provider_for_email(email):
-            start = _start(
-                row.provider_id, following, auth_params=urlencode({"login_hint": email})
-            )
+            start = _start(row.provider_id, following, login_hint=email)
             people.append(
                 {"email": email, "company": row.organisation.name, "start": start}
             )

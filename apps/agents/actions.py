@@ -6,6 +6,8 @@ import logging
 
 from apps.agents.catalogue import POLICIES, WhileBusy
 from apps.agents.models import Agent
+from apps.audits import trail
+from apps.audits.acts import Act
 from apps.core.actors import Actor
 from apps.core.errors import InvalidInputError
 
@@ -20,7 +22,20 @@ def set_while_busy(*, actor: Actor, agent: Agent, policy: str) -> None:
             field="while_busy",
             fix=f"Use one of: {', '.join(POLICIES)}.",
         )
+    before = (
+        Agent.objects.filter(pk=agent.pk).values_list("while_busy", flat=True).get()
+    )
     Agent.objects.filter(pk=agent.pk).update(while_busy=WhileBusy(policy))
+    trail.record(
+        Act.SETTING_CHANGED,
+        actor=actor,
+        organisation_id=agent.organisation_id,
+        target=f"agent:{agent.pk}",
+        setting="while_busy",
+        agent=agent.name,
+        before=before,
+        after=policy,
+    )
     log.info(
         "the policy of an agent was changed",
         extra={

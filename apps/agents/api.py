@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.api import ScopedAPIView
+from apps.accounts.permissions import TokenScope
 from apps.agents.access import agents_for, policies
 from apps.agents.catalogue import DEFAULT, POLICIES, AgentKind, WhileBusy
 from apps.core.paging import whole
@@ -39,6 +40,8 @@ class AgentPageSerializer(serializers.Serializer[Any]):
 
 class AgentsView(ScopedAPIView):
     """The agents one may ask."""
+
+    token_scope = TokenScope.CHAT
 
     @extend_schema(responses=AgentPageSerializer, operation_id="agents_list")
     def get(self, request: Request) -> Response:

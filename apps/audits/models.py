@@ -1,11 +1,13 @@
-"""Receipts: what was refused or failed, in words that the user and support both read."""
+"""Receipts, the sealed trail, and support's grants. Plain values, never foreign keys."""
 
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.db import models
+from django.db.models import F, Q
 
 from apps.core.tenancy import scoped_manager
 
@@ -54,3 +56,249 @@ class Receipt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code} ({self.id})"
+
+
+class Entry(models.Model):
+    """One link of an organisation's trail. `body` is what is sealed; other columns are indexes of it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation_id = models.UUIDField(help_text="All zeroes: the platform's own.")
+    seq = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+    act = models.CharField(max_length=40)
+    outcome = models.CharField(max_length=16)
+    actor_kind = models.CharField(max_length=16)
+    actor_id = models.UUIDField(null=True)
+    target = models.CharField(max_length=120, blank=True)
+    body = models.TextField(help_text="Canonical JSON, sealed as it stands here.")
+    key_id = models.CharField(max_length=32)
+    previous = models.CharField(
+        max_length=64, help_text="The digest of the one before."
+    )
+    digest = models.CharField(max_length=64, help_text="SHA-256 of previous and body.")
+    code = models.CharField(max_length=64, help_text="HMAC of the digest.")
+
+    objects: ClassVar[Any] = scoped_manager("organisation_id")
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name_plural = "entries"
+        ordering = ["-seq"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation_id", "seq"], name="audits_entry_numbered"
+            ),
+            models.CheckConstraint(
+                condition=Q(seq__gte=1), name="audits_entry_seq_from_one"
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome__in=["done", "refused"]),
+                name="audits_entry_outcome_known",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["organisation_id", "act", "at"], name="audits_entry_by_act"
+            ),
+            models.Index(fields=["target"], name="audits_entry_by_target"),
+            models.Index(fields=["-at"], name="audits_entry_newest"),
+            # the admin's search for a person; runners and sweeps have no id
+            models.Index(
+                fields=["actor_id", "-at"],
+                name="audits_entry_by_actor",
+                condition=Q(actor_id__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.act}"
+
+
+class Head(models.Model):
+    """The end of an organisation's chain. Locked last of all rows."""
+
+    organisation_id = models.UUIDField(primary_key=True)
+    seq = models.PositiveBigIntegerField(default=0)
+    digest = models.CharField(max_length=64)
+    first_kept = models.PositiveBigIntegerField(default=1)
+    checkpointed = models.PositiveBigIntegerField(default=0)
+    checkpointed_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[Any] = scoped_manager("organisation_id")
+
+    class Meta:
+        base_manager_name = "objects"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(first_kept__gte=1) & Q(first_kept__lte=F("seq") + 1),
+                name="audits_head_range_sane",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id} at {self.seq}"
+
+
+class Checkpoint(models.Model):
+    """A signed statement of where a chain stood, kept outside the database too."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation_id = models.UUIDField()
+    seq = models.PositiveBigIntegerField()
+    digest = models.CharField(max_length=64)
+    at = models.DateTimeField()
+    body = models.TextField(help_text="Canonical JSON, signed as it stands here.")
+    key_id = models.CharField(max_length=32)
+    signature = models.CharField(max_length=200, help_text="Ed25519, base64.")
+
+    objects: ClassVar[Any] = scoped_manager("organisation_id")
+
+    class Meta:
+        base_manager_name = "objects"
+        ordering = ["-seq"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation_id", "seq"], name="audits_checkpoint_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(signature=""), name="audits_checkpoint_signed"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id} at {self.seq}"
+
+
+LAPSES = timedelta(days=1)  # a request that nobody answers
+REVIEWED_WITHIN = timedelta(days=7)
+
+
+class AccessGrant(models.Model):
+    """Support's leave to read content of one organisation: why, what, how long, with whose consent."""
+
+    class Stand(models.TextChoices):
+        ASKED = "asked", "Waiting for consent"
+        OPEN = "open", "Open"
+        REFUSED = "refused", "Refused"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+        LAPSED = "lapsed", "Not answered in a day"
+        ENDED = "ended", "Ended early"
+        EXPIRED = "expired", "Ended"
+
+    class Reach(models.TextChoices):
+        EXECUTION = "execution", "One execution"
+        THREAD = "thread", "One thread"
+        ORGANISATION = "organisation", "The whole organisation"
+
+    class Reason(models.TextChoices):
+        CUSTOMER_ASKED = "customer_asked", "The customer asked for help"
+        INCIDENT = "incident", "An incident is being worked on"
+        QUALITY = "quality", "A wrong answer is being looked into"
+        LEGAL = "legal", "A legal demand"
+
+    class Consent(models.TextChoices):
+        SECOND_PERSON = "second_person", "A second person of support"
+        CUSTOMER = "customer", "An owner of the organisation"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation_id = models.UUIDField()
+    staff_id = models.UUIDField()
+    staff_label = models.CharField(max_length=254)
+    reach = models.CharField(max_length=16, choices=Reach)
+    reach_id = models.UUIDField(null=True, blank=True)
+    reason = models.CharField(max_length=20, choices=Reason)
+    explanation = models.TextField()
+    ticket = models.CharField(max_length=100, help_text="A ticket or an issue number.")
+    consent = models.CharField(max_length=16, choices=Consent)
+    minutes = models.PositiveSmallIntegerField(default=60)
+    requested_at = models.DateTimeField()
+    decided_by = models.UUIDField(null=True)
+    decided_label = models.CharField(max_length=254, blank=True)
+    approved_at = models.DateTimeField(null=True)
+    refused_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    reviewed_by = models.UUIDField(null=True)
+    reviewed_at = models.DateTimeField(null=True)
+    review = models.TextField(blank=True)
+
+    objects: ClassVar[Any] = scoped_manager("organisation_id")
+
+    class Meta:
+        base_manager_name = "objects"
+        ordering = ["-requested_at"]
+        default_permissions = ("view",)
+        permissions = [
+            ("request_accessgrant", "Can ask to read content"),
+            ("decide_accessgrant", "Can approve what another person asked for"),
+            ("review_accessgrant", "Can review another person's reading"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(reach__in=["execution", "thread", "organisation"]),
+                name="audits_accessgrant_reach_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(reach="organisation") ^ Q(reach_id__isnull=False),
+                name="audits_accessgrant_reach_names_one",
+            ),
+            models.CheckConstraint(
+                condition=Q(consent__in=["second_person", "customer"]),
+                name="audits_accessgrant_consent_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(explanation="") & ~Q(ticket=""),
+                name="audits_accessgrant_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(minutes__range=(1, 240)),
+                name="audits_accessgrant_four_hours_at_most",
+            ),
+            models.CheckConstraint(
+                condition=Q(decided_by__isnull=True) | ~Q(decided_by=F("staff_id")),
+                name="audits_accessgrant_decided_by_another",
+            ),
+            models.CheckConstraint(
+                condition=Q(approved_at__isnull=True)
+                | Q(expires_at__isnull=False, decided_by__isnull=False),
+                name="audits_accessgrant_approved_expires",
+            ),
+            models.CheckConstraint(
+                condition=Q(approved_at__isnull=True) | Q(refused_at__isnull=True),
+                name="audits_accessgrant_decided_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(reviewed_by__isnull=True) | ~Q(reviewed_by=F("staff_id")),
+                name="audits_accessgrant_reviewed_by_another",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["staff_id", "expires_at"], name="audits_accessgrant_live"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.staff_label}: {self.reach} ({self.ticket})"
+
+    def stand(self, now: datetime) -> Stand:
+        """How it stands at `now`: open grants end by the clock, whether or not somebody looks."""
+        if self.refused_at is not None:
+            return self.Stand.REFUSED
+        if self.approved_at is None or self.expires_at is None:
+            if self.ended_at is not None:
+                return self.Stand.WITHDRAWN
+            lapsed = now >= self.requested_at + LAPSES
+            return self.Stand.LAPSED if lapsed else self.Stand.ASKED
+        if self.ended_at is not None:
+            return self.Stand.ENDED
+        return self.Stand.OPEN if now < self.expires_at else self.Stand.EXPIRED
+
+    def over_at(self, now: datetime) -> datetime | None:
+        """When an approved grant stopped being open; None for all others."""
+        if self.stand(now) in {self.Stand.ENDED, self.Stand.EXPIRED}:
+            return self.ended_at or self.expires_at
+        return None
+
+    def wants_review(self, now: datetime) -> bool:
+        return self.over_at(now) is not None and self.reviewed_at is None

@@ -10,6 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from apps.accounts.access import Principal
+from apps.accounts.permissions import Operation
 from apps.agents.access import ChosenAgent, agent_for
 from apps.agents.catalogue import RUNNER, WhileBusy
 from apps.chat import access, queries
@@ -90,7 +91,7 @@ def ask(
     Raises NotFoundError for an absent or foreign thread, IdempotencyConflictError, ThreadBusyError,
     NotAllowedError; then nothing is written.
     """
-    if not principal.may_ask:
+    if not principal.may(Operation.ASK):
         raise NotAllowedError("Your role may read but not ask.")
     if question.client_id and (known := _known(principal, question)) is not None:
         return known

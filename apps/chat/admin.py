@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
-from django.db.models.functions import Length
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -14,7 +14,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.accounts.listing import OrganisationFilter, TenantRowsAdmin
-from apps.chat.models import Message, Thread
+from apps.chat import queries
+from apps.chat.models import Thread
+from apps.core.content import masked
 from apps.core.templatetags.netra import ident, when
 
 SHOWN = 200
@@ -46,7 +48,8 @@ class ThreadAdmin(TenantRowsAdmin):
             {
                 "fields": (
                     ("thread_id",),
-                    ("organisation", "user", "archived"),
+                    ("organisation", "user"),
+                    ("hidden_title", "archived"),
                     ("messages", "characters"),
                     ("started", "changed", "executions"),
                 )
@@ -58,9 +61,18 @@ class ThreadAdmin(TenantRowsAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Thread]:
         rows: QuerySet[Thread] = super().get_queryset(request)
         # Titles are content: they do not even leave the database.
-        return rows.defer("title").annotate(
-            message_count=_of(Count("id")), size=_of(Sum(Length("text")))
-        )
+        return rows.defer("title")
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        page: ChangeList = super().get_changelist_instance(request)
+        page.result_list = _measured(list(page.result_list))
+        return page
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Thread | None:
+        found = super().get_object(request, object_id, from_field)
+        return _measured([found])[0] if found is not None else None
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Thread | None = None
@@ -77,13 +89,17 @@ class ThreadAdmin(TenantRowsAdmin):
     def thread_id(self, row: Thread) -> SafeString:
         return ident(row.pk)
 
+    @admin.display(description="Title")
+    def hidden_title(self, row: Any) -> str:
+        return masked(row.measure.title)
+
     @admin.display(description="Messages")
     def messages(self, row: Any) -> str:
-        return f"{row.message_count or 0:,}"
+        return f"{row.measure.messages:,}"
 
     @admin.display(description="Characters")
     def characters(self, row: Any) -> str:
-        return f"{row.size or 0:,}"
+        return f"{row.measure.characters:,}"
 
     @admin.display(description="Started")
     def started(self, row: Thread) -> SafeString:
@@ -104,17 +120,14 @@ class ThreadAdmin(TenantRowsAdmin):
 
     @admin.display(description="Messages")
     def told(self, row: Thread) -> SafeString:
-        columns = ("id", "role", "agent", "partial", "execution_id", "created_at")
-        rows = Message.objects.filter(thread_id=row.pk).order_by("created_at")
-        shown = list(
-            rows.annotate(size=Length("text")).values(*columns, "size")[:SHOWN]
-        )
-        return render_to_string("admin/chat/thread/messages.html", {"rows": shown})
+        shown = queries.outline_of(row.organisation_id, row.pk, SHOWN)
+        context = {"rows": shown, "thread_id": row.pk}
+        return render_to_string("admin/chat/thread/messages.html", context)
 
 
-def _of(figure: Count | Sum) -> Subquery:
-    """A figure over the messages of each thread."""
-    messages = Message.objects.filter(thread_id=OuterRef("id")).order_by()
-    return Subquery(
-        messages.values("thread_id").annotate(figure=figure).values("figure")
-    )
+def _measured(rows: list[Any]) -> list[Any]:
+    """The conversations, each with its measure: one query for all."""
+    measures = queries.measures_of([row.pk for row in rows])
+    for row in rows:
+        row.measure = measures[row.pk]
+    return rows

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from apps.accounts import credentials
 from apps.accounts.api import PatientAPIView, ScopedAPIView
+from apps.accounts.permissions import TokenScope
 from apps.chat import access, actions, queries, streaming, values
 from apps.chat.actions import Asked, Question
 from apps.chat.connections import connections
@@ -65,6 +66,8 @@ class EventStreamRenderer(BaseRenderer):
 class ThreadsView(ScopedAPIView):
     """One's own conversations."""
 
+    token_scope = TokenScope.CHAT
+
     pagination_class = PagesByChange
 
     @extend_schema(
@@ -100,6 +103,8 @@ class ThreadsView(ScopedAPIView):
 
 class ThreadView(ScopedAPIView):
     """One conversation."""
+
+    token_scope = TokenScope.CHAT
 
     @extend_schema(responses=ThreadDetailSerializer, operation_id="threads_read")
     def get(self, request: Request, thread_id: UUID) -> Response:
@@ -137,6 +142,8 @@ class ThreadView(ScopedAPIView):
 
 class MessagesView(PatientAPIView):
     """What was said in a conversation; ask the next question."""
+
+    token_scope = TokenScope.CHAT
 
     pagination_class = PagesInOrder
 
@@ -193,6 +200,8 @@ class MessagesView(PatientAPIView):
 
 class ThreadEventsView(PatientAPIView):
     """A conversation's log, by the page or as a stream."""
+
+    token_scope = TokenScope.CHAT
 
     renderer_classes = (JSONRenderer, EventStreamRenderer)
 

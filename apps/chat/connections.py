@@ -8,14 +8,17 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.utils import timezone
 
+from apps.accounts import actions as accounts
 from apps.accounts.access import Principal
-from apps.accounts.credentials import Credential, still_valid
+from apps.accounts.credentials import Credential, roles_of
+from apps.accounts.events import AccessEnded
 from apps.chat import protocol
 from apps.chat.delivery import delivery
 from apps.chat.ledger import Door, Progress, ledger
@@ -23,7 +26,7 @@ from apps.chat.limits import Limits
 from apps.chat.outbox import Outbox
 from apps.chat.protocol import CloseCode
 from apps.chat.subscriptions import Subscription
-from apps.core.database import read
+from apps.core.database import read, write
 from apps.core.errors import (
     NetraError,
     NotAuthenticatedError,
@@ -32,6 +35,7 @@ from apps.core.errors import (
 )
 from apps.core.hub import crosses, hub
 from apps.core.tenancy import system, topic
+from apps.executions.tracker import ENDED
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +81,10 @@ class Connection:
     changed: set[UUID] = field(default_factory=set)
     bad_frames: int = 0
     heard_at: float = field(default_factory=time.monotonic)
+    used_at: float = field(
+        default_factory=time.monotonic
+    )  # by the person, not the page
+    noted_at: float = field(default_factory=time.monotonic)
 
     @property
     def user_topic(self) -> str:
@@ -179,6 +187,7 @@ class Connections:
 
     def start(self) -> None:
         self.refusing = None
+        hub.watch(ENDED, self.hear_end)
         ledger.start()
         self._ticking = asyncio.get_running_loop().create_task(
             self._tick_for_ever(), name="netra-connections"
@@ -192,6 +201,7 @@ class Connections:
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait({self._ticking}, timeout=STOP_SECONDS)
+        hub.unwatch(ENDED, self.hear_end)
         for connection in self.all():
             connection.close()
         await ledger.stop()
@@ -288,20 +298,50 @@ class Connections:
                 if not asked or asked[-1] <= before:
                     del self._asked[key]
 
+    def hear_end(self, message: object) -> None:
+        """Somebody lost a way in: look at the next tick, not when its time has come."""
+        if isinstance(message, AccessEnded):
+            self._validated_at = 0.0
+
     async def _end_void(self) -> None:
+        """End the sockets whose session or token no longer holds; the others get their present role."""
         connections = self.all()
         if not connections:
             return
         void: list[Connection] = []
         for held in _layers(connections):
-            valid = await read(VALIDITY, partial(still_valid, held))
-            void += [
-                c
-                for c in connections
-                if held.get(c.credential) == c.place and c.credential not in valid
-            ]
+            roles = await read(VALIDITY, partial(roles_of, held))
+            for connection in connections:
+                if held.get(connection.credential) != connection.place:
+                    continue
+                role = roles.get(connection.credential)
+                if role is None:
+                    void.append(connection)
+                elif role != connection.principal.role:
+                    connection.principal = replace(connection.principal, role=role)
         error = NotAuthenticatedError("Your session or token is no longer valid.")
         await asyncio.gather(*(c.end(CloseCode.NOT_AUTHENTICATED, error) for c in void))
+        await self._note_use()
+
+    async def _note_use(self) -> None:
+        """A socket that its person uses is use of the session; noted at most once a minute."""
+        now = time.monotonic()
+        used = [
+            c
+            for c in self.all()
+            if c.credential.kind == "session"
+            and c.used_at > c.noted_at
+            and now - c.noted_at >= MINUTE
+        ]
+        if not used:
+            return
+        keys = {connection.credential.secret for connection in used}
+        for connection in used:
+            connection.noted_at = now
+        await write(
+            VALIDITY,
+            lambda: accounts.note_session_use(session_keys=keys, now=timezone.now()),
+        )
 
 
 Held = dict[Credential, tuple[UUID, UUID]]

@@ -12,17 +12,20 @@ from urllib.parse import parse_qs, urlsplit
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import Error
-from django.http.request import validate_host
+from django.http import parse_cookie
+from django.http.request import split_domain_port, validate_host
 
-from apps.accounts import credentials
+from apps.accounts import credentials, whence
 from apps.accounts.access import Principal
 from apps.accounts.credentials import Credential
+from apps.accounts.permissions import TokenScope
 from apps.chat import protocol
 from apps.chat.connections import Connection, connections
 from apps.chat.limits import DAPHNE_WINDOW, Limits
 from apps.chat.outbox import Outbox, SlowConsumerError
 from apps.chat.protocol import CloseCode
 from apps.chat.router import router
+from apps.core import circumstances
 from apps.core.database import read
 from apps.core.errors import (
     BadFrameError,
@@ -84,6 +87,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """
         self.scope, self._raw_send = scope, send
         self._serving = asyncio.current_task()
+        with circumstances.under(whence.of_socket(scope, self._session_key())):
+            await self._serve(receive)
+
+    async def _serve(self, receive: Callable[[], Awaitable[Any]]) -> None:
         try:
             while not self.ended:
                 message = await receive()
@@ -143,6 +150,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         slug = query["organisation"][0] if "organisation" in query else None
         credential = credentials.credential_of(headers, self._offered())
         origin = headers.get("origin")
+        if not _is_served(headers.get("host", "")):
+            raise NotAllowedError("This host name is not served here.", field="host")
         if credential.needs_origin and origin is None:
             raise NotAllowedError(
                 "A browser's session needs an Origin header.", field="origin"
@@ -153,6 +162,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             principal = await read(
                 SIGN_IN, lambda: credentials.principal_of(credential, slug)
             )
+        if not principal.allows(TokenScope.CHAT):
+            raise NotAllowedError("This token is not for the chat.", field="scopes")
         return principal, credential
 
     def _welcome(
@@ -272,6 +283,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             connections.remove(self.connection)
             self._writer.cancel()
 
+    def _session_key(self) -> str | None:
+        headers = dict(self.scope["headers"])
+        cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
+        return cookies.get(settings.SESSION_COOKIE_NAME)
+
     def _offered(self) -> list[str]:
         return list(self.scope.get("subprotocols") or ())
 
@@ -282,12 +298,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return None if "websocket.http.response" in extensions else DAPHNE_WINDOW
 
 
+def _is_served(host: str) -> bool:
+    """Whether this is a name of ours: a page that re-points its own name here must not get in."""
+    name, _ = split_domain_port(host)
+    return validate_host(name, settings.ALLOWED_HOSTS) if name else not host
+
+
 def _is_own_origin(origin: str, host: str) -> bool:
-    """The configured address, or exactly the address that this request was sent to."""
-    if origin == settings.NETRA_PUBLIC_URL:
-        return True
-    parts = urlsplit(origin)
-    own = parts.scheme in {"http", "https"} and parts.netloc == host and not parts.path
-    return own and validate_host(
-        host.rpartition(":")[0] or host, settings.ALLOWED_HOSTS
-    )
+    """The configured address, or with its scheme exactly the host and port this was sent to."""
+    public: str = settings.NETRA_PUBLIC_URL
+    own = f"{urlsplit(public).scheme}://{host.lower()}"
+    return origin == public or (bool(host) and origin == own)

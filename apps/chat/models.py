@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from apps.core.content import ContentCharField, ContentTextField
 from apps.core.tenancy import TenantModel
 
 
@@ -17,7 +18,7 @@ class Thread(TenantModel):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
     )
-    title = models.CharField(max_length=120, blank=True)
+    title = ContentCharField(max_length=120, blank=True)
     archived = models.BooleanField(default=False)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -47,7 +48,7 @@ class Message(TenantModel):
         Thread, on_delete=models.CASCADE, related_name="messages"
     )
     role = models.CharField(max_length=16, choices=Role)
-    text = models.TextField()
+    text = ContentTextField()
     client_id = models.CharField(max_length=128, blank=True)
     agent = models.CharField(max_length=64, blank=True)
     execution_id = models.UUIDField(null=True)

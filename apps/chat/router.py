@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
+from apps.accounts.permissions import Operation
 from apps.audits import receipts
 from apps.chat import access, actions, protocol, queries, values
 from apps.chat.actions import Asked, Question
@@ -37,6 +39,15 @@ from apps.executions.runner import runner
 log = logging.getLogger(__name__)
 
 CALL_ID_MAX, REASON_MAX = 200, 300  # characters, as the table takes them
+# What only a person does; the rest a page sends by itself.
+OF_PEOPLE = frozenset(
+    {
+        RequestType.USER_MESSAGE,
+        RequestType.TYPING,
+        RequestType.CANCEL,
+        RequestType.DECIDE,
+    }
+)
 Handler = Callable[[Connection, Request], Awaitable[None]]
 
 
@@ -63,6 +74,8 @@ class MessageRouter:
         try:
             request = protocol.parse(raw)
             frame_id = request.id
+            if request.type in OF_PEOPLE:
+                connection.used_at = time.monotonic()
             await self._handlers[request.type](connection, request)
         except RefusedFrame as refused:
             await self.refuse(connection, refused.error, refused.id)
@@ -196,6 +209,7 @@ class MessageRouter:
         execution_id = values.uuid_of(request.fields, "execution_id")
         answer = _answer(request.fields)
         who = connection.principal
+        who.demand(Operation.DECIDE_APPROVALS)
 
         def unit() -> None:
             standing = execution_access.standing_for(who.user_id, execution_id)

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from apps.accounts.access import Principal, memberships_of
+from apps.accounts.permissions import Operation, can
 from apps.agents.access import agents_for, policies
 from apps.agents.catalogue import AGENTS, WhileBusy
 from apps.chat import access, queries
@@ -74,6 +75,7 @@ def thread(
         "agents": _agents(principal),
         "starters": STARTERS,
         "limits": {"text_max": principal.plan.text_max},
+        "sees_grants": can(principal.role, Operation.SEE_GRANTS),
     }
     return render(request, "chat/thread.html", context)
 

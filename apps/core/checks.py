@@ -12,12 +12,15 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Caution
 from django.db import Error as DatabaseFailure
+from django.db import connection
 
+from apps.core import roles
 from apps.core.flags import SWITCHES
 from apps.core.keys import KeyStore, KeyStoreError
 from apps.core.models import Flag
 
 SAFE_SQLITE = (3, 51, 3)
+SHARED = frozenset({"core_flag"})  # read before anybody is known
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -146,3 +149,32 @@ def check_flag_names(databases: Any = None, **_: Any) -> list[CheckMessage]:
             id="netra.W006",
         )
     ]
+
+
+@register(Tags.database, deploy=True)
+def check_database_role(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """The application's role is one that row-level security holds, and so are all its tables."""
+    if settings.SQLITE or not databases:
+        return []
+    found: list[CheckMessage] = []
+    held = roles.standing(connection)
+    kind = Error if settings.PRODUCTION else Caution
+    if held.faults:
+        found.append(
+            kind(
+                f"The database role {held.name!r} {' and '.join(held.faults)}.",
+                hint="Row-level security does not hold it. Run manage.py db_roles, and name in "
+                "NETRA_DATABASE_URL the role that it makes.",
+                id="netra.E005" if kind is Error else "netra.W008",
+            )
+        )
+    open_tables = roles.unguarded(connection, apart=SHARED)
+    if open_tables:
+        found.append(
+            Error(
+                f"Tables of organisations without row-level security: {', '.join(open_tables)}.",
+                hint="Run manage.py migrate; if that changes nothing, somebody disabled it.",
+                id="netra.E006",
+            )
+        )
+    return found

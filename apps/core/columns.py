@@ -32,6 +32,7 @@ class Column:
         bool  # `default` is a parameter already, not a function that makes a value
     )
     default: Any
+    check_open: Callable[[], None] | None = None  # of content: whether it may be read
 
     def parameter(self, value: Any) -> Any:
         return (
@@ -75,12 +76,12 @@ def _column(field: models.Field[Any, Any], vendor: str) -> Column:
         from_database=_reading(field, vendor),
         constant=constant,
         default=default,
+        check_open=getattr(field, "check_open", None),
     )
 
 
 def _writing(field: models.Field[Any, Any], vendor: str) -> Convert | None:
-    target = getattr(field, "target_field", field)
-    kind = type(target)
+    kind = _kind(field)
     sqlite = vendor == "sqlite"
     if issubclass(kind, models.UUIDField):
         return _hex if sqlite else None
@@ -95,8 +96,15 @@ def _writing(field: models.Field[Any, Any], vendor: str) -> Convert | None:
     return partial(_by_field, field)
 
 
+def _kind(field: models.Field[Any, Any]) -> type[models.Field[Any, Any]]:
+    """How the column is stored; fields of content are stored as plain ones."""
+    target = getattr(field, "target_field", field)
+    kind: type[models.Field[Any, Any]] = getattr(target, "stored_as", type(target))
+    return kind
+
+
 def _reading(field: models.Field[Any, Any], vendor: str) -> Convert | None:
-    kind = type(getattr(field, "target_field", field))
+    kind = _kind(field)
     if issubclass(kind, models.UUIDField) and vendor == "sqlite":
         return UUID
     if kind is models.DateTimeField and vendor == "sqlite":

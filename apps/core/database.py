@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from django.db import Error, close_old_connections, connection, transaction
 
+from apps.core import circumstances
 from apps.core.errors import UnavailableError
 from apps.core.hub import hub
 from apps.core.sqlite import upkeep
@@ -55,7 +56,7 @@ def submit(
     scope: Scope, work: Callable[[], Result], *, proof: Proof[Result] | None = None
 ) -> asyncio.Future[Result]:
     """Hand over a unit of writing at once; it runs whether or not somebody waits for it."""
-    return _pools().write(scope, work, proof)
+    return _pools().write(scope, circumstances.carried(work), proof)
 
 
 async def read(scope: Scope, work: Callable[[], Result]) -> Result:

@@ -25,7 +25,7 @@ class KeyStore:
 
     def ensure(self, *, may_create: bool) -> None:
         """Check that every key is there; make the missing ones where that is allowed."""
-        missing = [name for name in PURPOSES if not (self.folder / name).exists()]
+        missing = [name for name in PURPOSES if not self.all(name.removesuffix("-1"))]
         if missing and not may_create:
             raise KeyStoreError(
                 f"the keys {', '.join(missing)} are missing in {self.folder}; in production they "
@@ -47,14 +47,28 @@ class KeyStore:
 
     def newest(self, purpose: str) -> str:
         """The name of the newest key of `purpose`, for example 'fields-2'."""
+        names = self.all(purpose)
+        if not names:
+            raise KeyStoreError(f"there is no {purpose} key in {self.folder}")
+        return names[0]
+
+    def all(self, purpose: str) -> list[str]:
+        """The names of all keys of `purpose`, the newest first; the first secret has no number."""
         numbers = [
             int(path.name.rpartition("-")[2])
             for path in self.folder.glob(f"{purpose}-*")
             if path.name.rpartition("-")[2].isdigit()
         ]
-        if not numbers:
-            raise KeyStoreError(f"there is no {purpose} key in {self.folder}")
-        return f"{purpose}-{max(numbers)}"
+        names = [f"{purpose}-{number}" for number in sorted(numbers, reverse=True)]
+        return [*names, purpose] if (self.folder / purpose).exists() else names
+
+    def add(self, purpose: str) -> str:
+        """Make the next key of `purpose` and return its name; the older ones stay."""
+        newest = self.newest(purpose)
+        number = newest.rpartition("-")[2]
+        name = f"{purpose}-{int(number) + 1 if number.isdigit() else 2}"
+        self._create(name)
+        return name
 
     def _create(self, name: str) -> None:
         """Write a new key beside its place and link it there: whole, or not at all."""

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from apps.core.columns import columns_of
-from apps.core.tenancy import ScopeKind, current_scope
+from apps.core.tenancy import current_scope
 
 Row = Mapping[str, object]
 Lists = Mapping[str, Iterable[object]]
@@ -100,14 +100,23 @@ def select(
     where_in: Lists | None = None,
     order: str = "",
     limit: int | None = None,
+    lock: bool = False,
 ) -> list[tuple[Any, ...]]:
-    """The columns `names` of the rows that meet `where`; `order` is a column, '-' for newest first."""
+    """The columns `names` of the rows that meet `where`; `order` is a column, '-' for newest first.
+
+    `lock` keeps the rows from others until the transaction ends (SQLite has one writer anyway).
+    """
     _check_scope(model, where)
     database = connections["default"]
+    columns = columns_of(model, database.vendor)
+    for name in names:
+        if (check_open := columns[name].check_open) is not None:
+            check_open()
     tests, parameters = _tests(model, database.vendor, where, where_in)
     statement = _select_statement(model, names, tests, order, limit, database.vendor)
+    if lock and database.vendor == "postgresql":
+        statement += " FOR UPDATE"
     rows = _execute(database, statement, parameters).fetchall()
-    columns = columns_of(model, database.vendor)
     readers = [columns[name].value for name in names]
     return [
         tuple(read(stored) for read, stored in zip(readers, row, strict=True))
@@ -145,10 +154,7 @@ def _check_scope(model: type[models.Model], row: Row) -> None:
     if row.get("organisation_id") is None:
         raise ValueError(f"a statement on {model.__name__} must name its organisation")
     scope = current_scope()
-    if (
-        scope.kind is ScopeKind.TENANT
-        and row["organisation_id"] != scope.organisation_id
-    ):
+    if scope.organisation_id not in {None, row["organisation_id"]}:
         raise ForeignRowError(
             f"a statement on {model.__name__} names another organisation than its scope"
         )

@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -18,6 +19,8 @@ from uuid import UUID
 from django.db import models
 from django_scopes import ScopedManager, scope, scopes_disabled
 from django_scopes.manager import DisabledQuerySet
+
+from apps.core import stamps
 
 
 class ScopeKind(StrEnum):
@@ -38,6 +41,17 @@ _open: ContextVar[tuple[tuple[Scope, AbstractContextManager[Any]], ...]] = Conte
 system_openings: Counter[str] = Counter()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a live grant opens for staff, and until when. Only audits.grants makes one."""
+
+    grant_id: UUID
+    organisation_id: UUID
+    reach: str  # execution, thread, organisation
+    reach_id: UUID | None
+    until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """For whom rows are read and written. Use it as a context manager or pass it on."""
@@ -46,15 +60,18 @@ class Scope:
     organisation_id: UUID | None = None
     user_id: UUID | None = None
     reason: str = ""
+    grant: Opening | None = None
 
     def __enter__(self) -> Self:
+        # Staff under a grant see that one organisation's rows, like a member.
         manager: AbstractContextManager[Any] = (
             scope(organisation=self.organisation_id)
-            if self.kind is ScopeKind.TENANT
+            if self.kind is ScopeKind.TENANT or self.grant is not None
             else scopes_disabled()
         )
         manager.__enter__()
         _open.set((*_open.get(), (self, manager)))
+        stamps.present.set(self.stamp)
         if self.kind is ScopeKind.SYSTEM:
             system_openings[self.reason] += 1
         return self
@@ -67,7 +84,16 @@ class Scope:
     ) -> None:
         *outer, (_, manager) = _open.get()
         _open.set(tuple(outer))
+        stamps.present.set(outer[-1][0].stamp if outer else b"")
         manager.__exit__(kind, error, trace)
+
+    @property
+    def stamp(self) -> bytes:
+        """What PostgreSQL is told. Staff under a grant name it, and it is looked up there live."""
+        if self.kind is ScopeKind.TENANT:
+            return stamps.stamp(self.kind, self.tenant_id, self.user_id, None)
+        grant = self.grant.grant_id if self.grant is not None else None
+        return stamps.stamp(self.kind, None, self.user_id, grant)
 
     @property
     def tenant_id(self) -> UUID:
@@ -91,9 +117,10 @@ def tenant(organisation_id: UUID, user_id: UUID | None = None) -> Scope:
     return Scope(ScopeKind.TENANT, organisation_id, user_id)
 
 
-def staff(user_id: UUID) -> Scope:
-    """Structure of all organisations, for support. Content needs a grant."""
-    return Scope(ScopeKind.STAFF, user_id=user_id)
+def staff(user_id: UUID, *, grant: Opening | None = None) -> Scope:
+    """Structure of all organisations, for support; under a grant content too, of one of them."""
+    reached = grant.organisation_id if grant is not None else None
+    return Scope(ScopeKind.STAFF, reached, user_id, grant=grant)
 
 
 def system(reason: str) -> Scope:

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from apps.accounts.api import ScopedAPIView
+from apps.accounts.permissions import TokenScope
 from apps.core.errors import ConflictError, InvalidInputError, UnsupportedError
 from apps.core.paging import Pages
 from apps.executions import access, endings, queries
@@ -43,6 +44,8 @@ TRIES = 3  # a runner may move an execution between our look and our write
 class ExecutionsView(ScopedAPIView):
     """One's own executions."""
 
+    token_scope = TokenScope.CHAT
+
     pagination_class = Pages
 
     @extend_schema(
@@ -65,6 +68,8 @@ class ExecutionsView(ScopedAPIView):
 class ExecutionView(ScopedAPIView):
     """One execution."""
 
+    token_scope = TokenScope.CHAT
+
     @extend_schema(responses=ExecutionDetailSerializer, operation_id="executions_read")
     def get(self, request: Request, execution_id: UUID) -> Response:
         """One of your executions, with question, answer and every transition."""
@@ -74,6 +79,8 @@ class ExecutionView(ScopedAPIView):
 
 class ExecutionEventsView(ScopedAPIView):
     """What one execution wrote into its thread's log."""
+
+    token_scope = TokenScope.CHAT
 
     @extend_schema(
         responses=EventPageSerializer,
@@ -88,6 +95,8 @@ class ExecutionEventsView(ScopedAPIView):
 
 class CancelView(ScopedAPIView):
     """Stop an execution."""
+
+    token_scope = TokenScope.CHAT
 
     @extend_schema(
         request=None,
@@ -119,6 +128,8 @@ class CancelView(ScopedAPIView):
 
 class RetryView(ScopedAPIView):
     """Try an execution again."""
+
+    token_scope = TokenScope.CHAT
 
     @extend_schema(request=None, responses={422: None}, operation_id="execution_retry")
     def post(self, request: Request, execution_id: UUID) -> Response:

@@ -14,13 +14,18 @@ class ExecutionsConfig(AppConfig):
     label = "executions"
 
     def ready(self) -> None:
-        from apps.executions import (  # noqa: PLC0415 - they need the app registry
+        from apps.audits import witnesses  # noqa: PLC0415 - they need the app registry
+        from apps.audits.acts import Act  # noqa: PLC0415
+        from apps.executions import (  # noqa: PLC0415
             checks,  # noqa: F401
             receivers,  # noqa: F401
             recovery,
             retention,
+            sealing,
             tracker,
         )
+
+        witnesses.register(Act.EXECUTION_ENDED, sealing.prove)
 
         sweeps.register(
             "executions.recovery", recovery.sweep, every=recovery.SWEEP_SECONDS

@@ -19,6 +19,8 @@ from uuid import UUID
 
 from django.db import Error
 
+from apps.audits import trail
+from apps.audits.acts import Act
 from apps.core.actors import Actor
 from apps.core.clock import clock
 from apps.core.database import read, write
@@ -288,7 +290,17 @@ def close_now(key: str, *, actor: Actor, reason: str) -> bool:
         said = f"closed by {actor.label}: {reason}"[:ERROR_LENGTH]
         return replace(circuit.close(before), last_error=said), True
 
-    return _swap(key, change, clock.now())[1]
+    closed = _swap(key, change, clock.now())[1]
+    if closed:
+        trail.record(
+            Act.BREAKER_CHANGED,
+            actor=actor,
+            organisation_id=None,
+            target=f"breaker:{key}"[:120],
+            after="closed",
+            reason=reason[:ERROR_LENGTH],
+        )
+    return closed
 
 
 breakers = Breakers()

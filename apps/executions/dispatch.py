@@ -22,19 +22,19 @@ class Dispatcher:
     """A thread that sends ids, so that neither a commit nor the event loop waits for the broker."""
 
     def __init__(self) -> None:
-        self.publish: Callable[[UUID], None] | None = None
+        self.publish: Callable[[UUID, UUID], None] | None = None
         self.lost = 0
         self.away = False
-        self._waiting: queue.Queue[UUID] = queue.Queue(QUEUE_LIMIT)
+        self._waiting: queue.Queue[tuple[UUID, UUID]] = queue.Queue(QUEUE_LIMIT)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def send(self, execution_id: UUID) -> None:
+    def send(self, execution_id: UUID, organisation_id: UUID) -> None:
         """Queue a message, from any thread; does nothing where no workers are."""
         if self.publish is None:
             return
         try:
-            self._waiting.put_nowait(execution_id)
+            self._waiting.put_nowait((execution_id, organisation_id))
         except queue.Full:
             self.lost += 1
             return
@@ -47,12 +47,12 @@ class Dispatcher:
 
     def _send_for_ever(self) -> None:
         while True:
-            self._send(self._waiting.get())
+            self._send(*self._waiting.get())
 
-    def _send(self, execution_id: UUID) -> None:
+    def _send(self, execution_id: UUID, organisation_id: UUID) -> None:
         assert self.publish is not None
         try:
-            self.publish(execution_id)
+            self.publish(execution_id, organisation_id)
         except UnavailableError as error:
             self.lost += 1
             self._tell(error.message)

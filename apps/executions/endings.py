@@ -12,7 +12,7 @@ from apps.core.actors import Actor
 from apps.core.clock import clock
 from apps.core.errors import Explanation
 from apps.core.events import publish
-from apps.executions import approvals, journal, queries
+from apps.executions import approvals, journal, queries, sealing
 from apps.executions.actions import close_attempt, request_cancel
 from apps.executions.events import ExecutionFinished
 from apps.executions.journal import Draft
@@ -75,6 +75,7 @@ def finish(
         execution_id=standing.id,
         attempt=standing.attempt,
     )
+    sealing.seal(moved, actor=actor)
     return moved
 
 
@@ -97,15 +98,18 @@ def cancel(
                 "Ask again when you like.",
             ),
         )
-        return finish(
+        ended = finish(
             standing,
             ending,
             actor=actor,
             now=now,
             reason=reason or "cancelled while waiting",
-        ).state
+        )
+        sealing.note_cancel(standing, actor=actor, reason=reason)
+        return ended.state
     if standing.state in {S.STARTING, S.RUNNING}:
         request_cancel(actor=actor, standing=standing, reason=reason, now=now)
+        sealing.note_cancel(standing, actor=actor, reason=reason)
     return standing.state
 
 

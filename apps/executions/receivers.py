@@ -16,7 +16,7 @@ def wake_runner(event: ExecutionQueued) -> None:
     if runner.accepting:
         runner.hint()
     else:
-        dispatcher.send(event.execution_id)
+        dispatcher.send(event.execution_id, event.organisation_id)
 
 
 @receiver(ExecutionCancelRequested)

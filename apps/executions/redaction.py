@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from apps.core.content import describing, masked
 from apps.executions.models import Event
 
 EVENTS = 500  # an inspector shows no more
@@ -90,7 +91,8 @@ def redacted(execution_id: UUID, *, limit: int = EVENTS) -> list[RedactedEvent]:
     """The first events of an execution, in order, without content."""
     rows = Event.objects.filter(execution_id=execution_id).order_by("seq")[:limit]
     columns = ("seq", "type", "attempt", "at", "final", "payload")
-    return [_event(row) for row in rows.values(*columns)]
+    with describing():
+        return [_event(row) for row in rows.values(*columns)]
 
 
 def redacted_parts(payload: Mapping[str, Any]) -> tuple[Part, ...]:
@@ -153,7 +155,7 @@ def _plain(value: object) -> str:
 def _described(value: object) -> str:
     match value:
         case str():
-            return f"text, {_counted(len(value), 'character')}"
+            return masked(len(value))
         case dict():
             return f"{_counted(len(value), 'field')}, {_counted(_size(value), 'byte')}"
         case list():

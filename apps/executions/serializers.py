@@ -78,7 +78,7 @@ class ExecutionDetailSerializer(ExecutionSerializer):
 
     def get_answer(self, row: Execution) -> str:
         content: Content = row.content
-        return content.output or content.partial
+        return str(content.output or content.partial)
 
 
 class EventSerializer(serializers.Serializer[Any]):

@@ -17,7 +17,11 @@ def run(execution_id: str) -> bool:
     return runner.run_from_thread(UUID(execution_id))
 
 
-@shared_task(name="executions.sweep", ignore_result=True)
+@shared_task(  # type: ignore[call-overload, untyped-decorator]  # `system` is netra.celery's
+    name="executions.sweep",
+    ignore_result=True,
+    system="what nobody looks after, in all organisations",
+)
 def sweep() -> int:
     """Look for executions that nobody looks after; every process does so by itself as well."""
     try:

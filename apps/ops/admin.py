@@ -1,4 +1,4 @@
-"""Admin pages that need names from several apps: receipts and flags, which know ids only."""
+"""Admin pages that need names from several apps: receipts, grants and flags, which know ids only."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
@@ -22,15 +24,19 @@ from unfold.widgets import (
 from apps.accounts.listing import OrganisationFilter
 from apps.accounts.models import Organisation, User
 from apps.accounts.queries import canaries
-from apps.audits.models import Receipt
-from apps.core import actions, flags
+from apps.audits import readings
+from apps.audits.models import AccessGrant, Receipt
+from apps.core import actions, clock, flags
 from apps.core.actors import Actor
 from apps.core.admin import ReadOnlyAdmin
+from apps.core.content import quotes_masked
 from apps.core.errors import InvalidInputError
 from apps.core.flags import SWITCHES, Switch
 from apps.core.models import Flag
 from apps.core.templatetags.netra import ident, when
 from apps.executions.models import Execution
+from apps.ops import actions as ops
+from apps.ops import trails  # noqa: F401 - registers what it shows
 
 
 @admin.register(Receipt)
@@ -40,7 +46,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
     list_display = (
         "receipt",
         "code",
-        "explanation",
+        "told",
         "organisation",
         "person",
         "times",
@@ -57,8 +63,8 @@ class ReceiptAdmin(ReadOnlyAdmin):
     fields = (
         "whole_id",
         "code",
-        "explanation",
-        "fix",
+        "told",
+        "remedy",
         "rule",
         "field",
         "organisation",
@@ -87,6 +93,14 @@ class ReceiptAdmin(ReadOnlyAdmin):
     @admin.display(description="Receipt")
     def whole_id(self, row: Receipt) -> SafeString:
         return ident(row.pk)
+
+    @admin.display(description="Explanation")
+    def told(self, row: Receipt) -> str:
+        return quotes_masked(row.explanation)
+
+    @admin.display(description="Fix")
+    def remedy(self, row: Receipt) -> str:
+        return quotes_masked(row.fix)
 
     @admin.display(description="Organisation")
     def organisation(self, row: Any) -> str:
@@ -123,6 +137,82 @@ class ReceiptAdmin(ReadOnlyAdmin):
             return ident(row.correlation_id)
         url = reverse("admin:executions_execution_change", args=[execution_id])
         return ident(execution_id, link=url)
+
+
+class StandFilter(DropdownFilter):  # type: ignore[misc]  # unfold ships no types
+    """Grants that somebody has to do something about."""
+
+    title = "stand"
+    parameter_name = "stand"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("asked", "Waiting for consent"),
+            ("open", "Open"),
+            ("review", "To be reviewed"),
+            ("overdue", "Not reviewed in 7 days"),
+        ]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> QuerySet[Any] | None:
+        now = clock.now()
+        rows = {
+            "asked": readings.asked(now),
+            "open": readings.opened(now),
+            "review": readings.to_review(now),
+            "overdue": readings.to_review(now, overdue=True),
+        }.get(self.value() or "")
+        return None if rows is None else queryset.filter(pk__in=rows.values("pk"))
+
+
+@admin.register(AccessGrant)
+class AccessGrantAdmin(ReadOnlyAdmin):
+    """Who of support asked to read content, why, and what came of it. One grant's page: support."""
+
+    list_display = ("ask", "stands", "organisation", "reach", "asker", "minutes", "asked", "reviewed")  # fmt: skip
+    list_display_links = None
+    list_filter = (StandFilter, OrganisationFilter)
+    list_filter_submit = True
+    list_filter_sheet = True
+    ordering = ("-requested_at",)
+    sortable_by = ()
+    id_columns = ("id", "staff_id", "reach_id")
+    search_help_text = (
+        "Whole id of a grant, of a person of support, or of what it opens"
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessGrant]:
+        rows: QuerySet[AccessGrant] = super().get_queryset(request)
+        company = Organisation.objects.filter(pk=OuterRef("organisation_id"))
+        return rows.annotate(company=Subquery(company.values("name")))
+
+    @admin.display(description="Ticket")
+    def ask(self, row: AccessGrant) -> SafeString:
+        url = reverse("admin:audits_accessgrant_change", args=[row.pk])
+        return format_html('<a class="nt-link" href="{}">{}</a>', url, row.ticket)
+
+    @admin.display(description="Stand")
+    def stands(self, row: AccessGrant) -> str:
+        return str(row.stand(clock.now()).label)
+
+    @admin.display(description="Organisation")
+    def organisation(self, row: Any) -> str:
+        return row.company or str(row.organisation_id)
+
+    @admin.display(description="Asked by")
+    def asker(self, row: AccessGrant) -> str:
+        return row.staff_label
+
+    @admin.display(description="Asked")
+    def asked(self, row: AccessGrant) -> SafeString:
+        return when(row.requested_at)
+
+    @admin.display(description="Reviewed")
+    def reviewed(self, row: AccessGrant) -> SafeString | str:
+        if row.reviewed_at is not None:
+            return when(row.reviewed_at)
+        return "To be reviewed" if row.wants_review(clock.now()) else "–"
 
 
 class FlagForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
@@ -225,7 +315,7 @@ class FlagAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         form: Any,
         change: bool,  # noqa: FBT001 - Django's signature
     ) -> None:
-        saved = actions.set_flag(
+        saved = ops.set_flag(
             actor=_actor(request),
             name=obj.name,
             organisation_id=obj.organisation_id,
@@ -235,7 +325,7 @@ class FlagAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         obj.pk = saved.pk
 
     def delete_model(self, request: HttpRequest, obj: Flag) -> None:
-        actions.remove_flag(actor=_actor(request), flag=obj)
+        ops.remove_flag(actor=_actor(request), flag=obj)
 
     @admin.display(description="For")
     def reach(self, row: Any) -> str:

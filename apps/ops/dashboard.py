@@ -12,6 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.queries import canaries
+from apps.audits import readings
+from apps.core import clock
 from apps.executions import queries as executions
 from apps.executions.models import Execution
 from apps.executions.states import ALIVE, WORDS, ExecutionState
@@ -52,11 +54,13 @@ def context(request: HttpRequest) -> dict[str, object]:
         _figure("Failed in 24 hours", _capped(failed), show="failed", bad=True),
         _figure("Asked for in 24 hours", _capped(_since(now - DAY)), within="24h"),
         _issues(),
+        *_grants(request),
     ]
     return {
         "has_role": True,
         "now": now,
         "sentence": sentence(figures),
+        "overdue": _overdue(request),
         "figures": figures,
         "alive": [(state.value, alive.get(state.value, 0)) for state in _in_order()],
         "stuck": _newest(stuck),
@@ -111,6 +115,27 @@ def _figure(label: str, number: int, *, bad: bool = False, **query: str) -> Figu
     url = reverse("admin:executions_execution_changelist")
     asked = "&".join(f"{name}={value}" for name, value in query.items())
     return Figure(label=label, number=number, url=f"{url}?{asked}", bad=bad)
+
+
+def _grants(request: HttpRequest) -> list[Figure]:
+    """What those who decide or review have to do about support access."""
+    url, now = reverse("admin:audits_accessgrant_changelist"), clock.now()
+    wanted = (
+        ("decide", "Grants to answer", "asked", readings.asked(now)),
+        ("review", "Grants to review", "review", readings.to_review(now)),
+    )
+    return [
+        Figure(label=label, number=_capped(rows), url=f"{url}?stand={stand}")
+        for verb, label, stand, rows in wanted
+        if request.user.has_perm(f"audits.{verb}_accessgrant")
+    ]
+
+
+def _overdue(request: HttpRequest) -> int:
+    """Grants that nobody has reviewed for a week: told to whoever sees grants at all."""
+    if not request.user.has_perm("audits.view_accessgrant"):
+        return 0
+    return _capped(readings.to_review(clock.now(), overdue=True))
 
 
 def _issues() -> Figure:

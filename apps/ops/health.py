@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import Error
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import split_domain_port
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 FIGURES = system("metrics: how many executions stand where")
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 RETRY_SECONDS = 2
-PROXIED = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+PROXIED = ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "Via")
+OWN_NAMES = {"127.0.0.1", "localhost", "[::1]"}
 Check = dict[str, object]
 Labels = Mapping[str, str]
 Samples = Iterable[tuple[Labels, int]]
@@ -128,15 +130,18 @@ def _check_reader(request: HttpRequest) -> None:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if scheme:
         principal = principal_from_token(secret if scheme.lower() == "bearer" else "")
-        if not principal.is_staff:
+        if not principal.is_staff or not principal.allows(None):
             raise NotAllowedError("Metrics speak of all organisations.")
     elif not _is_local(request):
         raise NotAuthenticatedError
 
 
 def _is_local(request: HttpRequest) -> bool:
-    # Behind a proxy on this machine every visitor would seem to be one of its own.
+    # Behind a proxy on this machine every visitor would seem to be one of its own: proxies say for
+    # whom they ask, or at least hand on the name that the visitor asked for.
     if any(name in request.headers for name in PROXIED):
+        return False
+    if split_domain_port(request.get_host())[0] not in OWN_NAMES:
         return False
     try:
         return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback

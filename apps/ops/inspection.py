@@ -1,4 +1,4 @@
-"""What is known of one execution, put together for the inspector. Reads only, no content."""
+"""What is known of one execution, put together for the inspector. Reads only, content masked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from apps.audits.models import Receipt
 from apps.chat.queries import last_delivery
+from apps.core.content import quotes_masked
 from apps.core.templatetags.netra import lasted
 from apps.executions import redaction
 from apps.executions.models import Attempt, Event, Execution, PhaseEntry, Transition
@@ -17,7 +18,7 @@ from apps.executions.redaction import RedactedEvent
 from apps.executions.states import ALIVE, CLAIMED, ExecutionState
 from apps.issues import queries as issues
 from apps.issues.models import Issue
-from apps.ops import ledgers, standstill, timeline
+from apps.ops import content, ledgers, standstill, timeline
 from apps.ops.ledgers import Ledgers
 from apps.ops.seen import Seen, seen
 from apps.ops.waterfall import Waterfall, waterfall
@@ -60,9 +61,12 @@ class Inspection:
     seen: Seen
     five: list[tuple[str, int]]
     receipt: Receipt | None
+    receipt_words: str
+    receipt_fix: str
     issue: Issue | None
     related: list[Execution]
     ledgers: Ledgers
+    masks: list[tuple[str, str]]
     next_try: timedelta | None
 
     @property
@@ -131,6 +135,7 @@ def inspect(execution: Execution, now: datetime) -> Inspection:
     phases = _phases(execution.pk, attempts)
     events = redaction.redacted(execution.pk)
     kept = ledgers.ledgers_of(execution, now)
+    receipt = _receipt(execution)
     count = len(events)
     if count == redaction.EVENTS:
         count = Event.objects.filter(execution_id=execution.pk).count()
@@ -154,10 +159,13 @@ def inspect(execution: Execution, now: datetime) -> Inspection:
         event_count=count,
         seen=seen(execution, events, now),
         five=_five(execution, events),
-        receipt=_receipt(execution),
+        receipt=receipt,
+        receipt_words=quotes_masked(receipt.explanation) if receipt else "",
+        receipt_fix=quotes_masked(receipt.fix) if receipt else "",
         issue=issues.issue_of(execution.pk),
         related=_related(execution),
         ledgers=kept,
+        masks=content.sizes_of(execution),
         next_try=standstill.next_try(execution, now),
     )
 

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_safe
 
 from apps.executions.models import Execution
 from apps.executions.states import ALIVE, TERMINAL, TRANSITIONS, ExecutionState
-from apps.ops import inspection
+from apps.ops import content, disclosure, inspection
 
 MOVES_EVERY = 10  # seconds after which an unchanged but living page is drawn again
 
@@ -84,6 +84,7 @@ def _context(
     stoppable = ExecutionState.CANCELLED in TRANSITIONS[state]
     return {
         "i": inspection.inspect(execution, now),
+        "access": disclosure.access_of(request, content.subject_of(execution), now),
         "e": execution,
         "may_cancel": permitted and stoppable,
         "why_not": _why_not(state, permitted=permitted),

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from django.db.models import Model, QuerySet
 
+from apps.core.content import describing
 from apps.executions import sentences
 from apps.executions.circuit import CircuitState
 from apps.executions.models import Approval, Breaker, Execution, RefusedMove, Step
@@ -100,8 +101,9 @@ class Ledgers:
 def ledgers_of(execution: Execution, now: datetime) -> Ledgers:
     """Three queries, and one more for an execution that a breaker stopped."""
     own = {"execution_id": execution.pk}
-    steps = _newest(Step.objects.filter(**own).order_by("-planned_at", "-id"))
-    asked = _newest(Approval.objects.filter(**own).order_by("-asked_at", "-id"))
+    with describing():
+        steps = _newest(Step.objects.filter(**own).order_by("-planned_at", "-id"))
+        asked = _newest(Approval.objects.filter(**own).order_by("-asked_at", "-id"))
     moves = _newest(RefusedMove.objects.filter(**own).order_by("-at", "-id"))
     return Ledgers(
         steps=[_step(row, execution) for row in steps],
@@ -123,12 +125,10 @@ def _step(row: Step, execution: Execution) -> ToldStep:
         (words, look), note = UNKNOWN_BADGE, UNKNOWN
     if row.state == Step.State.FAILED:
         note = "The tool refused: nothing happened, and it may begin again."
-    return ToldStep(
-        row=row,
-        badge=Badge(words=words, look=look.value),
-        note=note,
-        parts=() if row.result is None else redacted_parts({"result": row.result}),
-    )
+    parts = () if row.result is None else redacted_parts({"result": row.result})
+    _forget(row, "result")
+    badge = Badge(words=words, look=look.value)
+    return ToldStep(row=row, badge=badge, note=note, parts=parts)
 
 
 def _is_at_work(row: Step, execution: Execution) -> bool:
@@ -138,12 +138,16 @@ def _is_at_work(row: Step, execution: Execution) -> bool:
 
 
 def _approval(row: Approval) -> ToldApproval:
-    return ToldApproval(
-        row=row,
-        answer=_answer(row),
-        asked=redacted_parts({"arguments": row.arguments, "reason": row.reason}),
-        said=redacted_parts({"reason": row.comment}) if row.comment else (),
-    )
+    asked = redacted_parts({"arguments": row.arguments, "reason": row.reason})
+    said = redacted_parts({"reason": row.comment}) if row.comment else ()
+    _forget(row, "arguments", "reason", "comment")
+    return ToldApproval(row=row, answer=_answer(row), asked=asked, said=said)
+
+
+def _forget(row: Model, *names: str) -> None:
+    """No template finds the words in the row: whoever asks for them now asks the database."""
+    for name in names:
+        del row.__dict__[name]
 
 
 def _answer(row: Approval) -> str:

@@ -71,7 +71,11 @@ class NetraAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no 
 
     def extra_urls(self) -> list[URLPattern]:
         """Pages of ops, before those of the plain admins that they replace."""
-        from apps.ops import inspector  # noqa: PLC0415 - the site is made before models load
+        from apps.ops import (  # noqa: PLC0415 - the site is made before models load
+            disclosure,
+            inspector,
+            support,
+        )
 
         base = "executions/execution/<path:object_id>/"
         return [
@@ -84,5 +88,30 @@ class NetraAdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no 
                 f"{base}live/",
                 self.admin_view(inspector.live),
                 name="executions_execution_live",
+            ),
+            path(
+                "executions/execution/<uuid:object_id>/content/",
+                self.admin_view(disclosure.execution_content),
+                name="support_execution_content",
+            ),
+            path(
+                "chat/thread/<uuid:object_id>/content/",
+                self.admin_view(disclosure.thread_content),
+                name="support_thread_content",
+            ),
+            path(
+                "support/ask/<slug:kind>/<uuid:object_id>/",
+                self.admin_view(support.ask),
+                name="support_ask",
+            ),
+            path(
+                "audits/accessgrant/<path:object_id>/change/",
+                self.admin_view(support.grant_page),
+                name="audits_accessgrant_change",
+            ),
+            path(
+                "support/grants/<uuid:object_id>/<slug:verb>/",
+                self.admin_view(support.decide),
+                name="support_decide",
             ),
         ]

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.api import ScopedAPIView
+from apps.accounts.permissions import Operation, TokenScope
 from apps.core.bodies import CSVParser, StrictJSONParser
 from apps.core.errors import InvalidInputError, NotAllowedError, TooLargeError
 from apps.usage import actions, queries
@@ -120,6 +121,9 @@ class RecordedSerializer(serializers.Serializer[Any]):
 class UsageView(ScopedAPIView):
     """What the company's own software spent on AI."""
 
+    token_scope = TokenScope.USAGE_READ
+    token_scope_to_write = TokenScope.USAGE_WRITE
+
     parser_classes = (StrictJSONParser, CSVParser)
 
     @extend_schema(
@@ -161,7 +165,7 @@ class UsageView(ScopedAPIView):
     )
     def post(self, request: Request) -> Response:
         """Report one call, or a list: all are recorded or none. An id that is known changes nothing."""
-        if not self.principal.may_ask:
+        if not self.principal.may(Operation.WRITE_USAGE):
             raise NotAllowedError("Your role may read but not report.")
         calls = _calls(request.data, timezone.now())
         recorded: Recorded = self.write(lambda: actions.record_usage(calls))

@@ -7,43 +7,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.accounts import actions, admission
+from apps.accounts import actions
 from apps.accounts.access import memberships_of
-from apps.accounts.admission import Claims, SignInRefusedError
+from apps.accounts.admission import Claims
 from apps.accounts.models import Identity, IdentityProvider, Membership, User
-from apps.core.tenancy import tenant
 from tests.accounts.conftest import make_provider
+from tests.accounts.signing import admit, claims, refused, remove, reread, suspend
 from tests.factories import TESTER, TESTS, person
 
 pytestmark = pytest.mark.security
-
-
-def claims(email: str = "alice@acme.example", sub: str = "s-1", **values) -> Claims:
-    return Claims(sub=sub, emails=(email,), **values)
-
-
-def admit(provider: IdentityProvider, said: Claims, **values) -> User:
-    with tenant(provider.organisation_id):
-        return admission.admit(provider, said, **values)
-
-
-def refused(provider: IdentityProvider, said: Claims) -> str:
-    """The rule that refuses, with nothing written."""
-    before = footprint()
-    with pytest.raises(SignInRefusedError) as error:
-        admit(provider, said)
-    assert error.value.fix
-    assert footprint() == before
-    return error.value.rule
-
-
-def footprint() -> tuple[int, int, int]:
-    with TESTS:
-        return (
-            User.objects.count(),
-            Membership.objects.count(),
-            Identity.objects.count(),
-        )
 
 
 def test_a_newcomer_becomes_a_member_with_the_default_role(acme, acme_provider):
@@ -176,12 +148,48 @@ def test_a_suspended_identity_stays_out(alice, acme_provider):
     assert refused(acme_provider, claims()) == "identity_active"
 
 
-def test_a_removed_member_does_not_come_back_by_signing_in(alice, acme_provider):
-    admit(acme_provider, claims())
-    with TESTS:
-        actions.remove_member(actor=TESTER, membership=memberships_of(alice.pk)[0])
+def test_a_removed_member_does_not_come_back_by_signing_in(bob, acme_provider):
+    admit(acme_provider, claims(bob.email))
+    remove(bob)
 
-    assert refused(acme_provider, claims()) == "still_a_member"
+    assert refused(acme_provider, claims(bob.email)) == "still_a_member"
+    assert refused(acme_provider, claims(bob.email, sub="s-2")) == "same_organisation"
+
+
+def test_who_is_added_again_may_sign_in_again(acme, bob, acme_provider):
+    admit(acme_provider, claims(bob.email))
+    remove(bob)
+    with TESTS:
+        actions.add_member(actor=TESTER, organisation=acme, user=bob, role="viewer")
+
+    assert admit(acme_provider, claims(bob.email)) == bob
+    assert memberships_of(bob.pk)[0].role == "viewer"
+
+
+def test_being_added_again_lifts_no_suspension_by_hand(acme, bob, acme_provider):
+    admit(acme_provider, claims(bob.email))
+    suspend(bob)
+    remove(bob)
+    with TESTS:
+        actions.add_member(actor=TESTER, organisation=acme, user=bob, role="member")
+
+    assert refused(acme_provider, claims(bob.email)) == "identity_active"
+
+
+def test_a_known_person_without_a_place_gets_one_only_where_the_provider_makes_members(
+    acme, bob, acme_provider
+):
+    admit(acme_provider, claims(bob.email))
+    with TESTS:
+        Membership.objects.filter(user=bob).delete()
+        IdentityProvider.objects.update(creates_members=False)
+    row = reread(acme_provider)
+    assert refused(row, claims(bob.email)) == "invited"
+    with TESTS:
+        IdentityProvider.objects.update(creates_members=True)
+
+    assert admit(reread(acme_provider), claims(bob.email)) == bob
+    assert [m.organisation for m in memberships_of(bob.pk)] == [acme]
 
 
 def test_a_closed_account_stays_out(alice, acme_provider):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps.accounts.models import (
+    Domain,
     Identity,
     IdentityProvider,
     Membership,
@@ -15,6 +15,7 @@ from apps.accounts.models import (
     Token,
     User,
 )
+from tests import factories
 from tests.accounts.conftest import make_provider
 from tests.factories import TESTS, organisation
 
@@ -69,11 +70,6 @@ def test_a_provider_never_makes_owners(acme_provider):
         )
 
 
-def test_a_provider_has_a_domain(acme_provider):
-    with TESTS, refused("accounts_provider_domain_present"), transaction.atomic():
-        IdentityProvider.objects.filter(pk=acme_provider.pk).update(email_domain="")
-
-
 def test_a_provider_is_entered_once(acme, acme_provider):
     with refused("issuer|once_per_issuer"), transaction.atomic():
         make_provider(acme, provider_id="again", client_id=acme_provider.client_id)
@@ -85,28 +81,18 @@ def test_a_providers_name_is_its_own(globex, acme_provider):
 
 
 @pytest.mark.security
-def test_no_other_organisation_speaks_for_a_domain(acme_provider, globex):
-    claimed = IdentityProvider(organisation=globex, email_domain="@ACME.example ")
+def test_a_domain_is_proved_by_one_organisation_only(acme, globex):
+    factories.domain(acme)
+    factories.domain(globex, "acme.example", proved_at=None, checked_at=None)
 
-    with pytest.raises(ValidationError, match="Another organisation"):
-        claimed.clean()
-
-
-@pytest.mark.security
-def test_no_organisation_speaks_for_public_mail(acme):
-    with pytest.raises(ValidationError, match="Anybody"):
-        IdentityProvider(organisation=acme, email_domain="gmail.com").clean()
-
-
-def test_a_second_provider_of_the_same_organisation_may_share_its_domain(
-    acme, acme_provider
-):
-    IdentityProvider(organisation=acme, email_domain="acme.example").clean()
+    told = "domain_proved_by_one|accounts_domain.domain"
+    with TESTS, refused(told), transaction.atomic():
+        Domain.objects.filter(organisation=globex).update(proved_at=timezone.now())
 
 
 @pytest.mark.security
 def test_a_providers_secret_is_not_readable_in_the_table(acme_provider):
-    with connection.cursor() as cursor:
+    with TESTS, connection.cursor() as cursor:
         cursor.execute("SELECT secret FROM accounts_identityprovider")
         stored = cursor.fetchone()[0]
 

@@ -34,6 +34,7 @@ def test_each_end_of_somebodys_access_is_announced_once(
 ):
     told = []
     monkeypatch.setattr(receivers, "publish", told.append)
+    monkeypatch.setattr("apps.accounts.actions.sessions.publish", told.append)
     client.force_login(alice)
 
     client.post("/accounts/logout/")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-import requests
-from allauth.socialaccount.providers.openid_connect.views import (
-    OpenIDConnectOAuth2Adapter,
-)
-from django.core.cache import cache
+import socket
 
-from tests.factories import PASSWORD
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from apps.accounts.models import Domain
+from tests.accounts.conftest import make_provider
+from tests.factories import PASSWORD, TESTS
 
 LOGIN = "/accounts/login/"
 COMPANY = "/accounts/company/"
@@ -177,17 +178,14 @@ def test_only_the_start_page_may_lead_to_other_origins(client, acme_provider, se
     assert "https:" not in form_action(client.get(LOGIN))
 
 
-def test_a_provider_that_cannot_be_reached_is_explained(
-    client, acme_provider, monkeypatch
-):
-    def unreachable(self):
-        raise requests.ConnectionError
+def test_a_provider_that_cannot_be_reached_is_explained(client, acme_provider):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        acme_provider.issuer = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with TESTS:
+            acme_provider.save()
 
-    monkeypatch.setattr(
-        OpenIDConnectOAuth2Adapter, "openid_config", property(unreachable)
-    )
-
-    response = client.post(START)
+        response = client.post(START)
 
     assert (response.status_code, response["Retry-After"]) == (503, "60")
     assert "cannot be reached" in response.content.decode()
@@ -268,3 +266,55 @@ def test_signing_out_ends_the_session(client, alice):
     client.post("/accounts/logout/")
 
     assert client.get("/")["Location"] == LOGIN
+
+
+def another_way(place, name: str = "Acme Factory", **values):
+    return make_provider(
+        place, provider_id="factory", name=name, client_id="f", **values
+    )
+
+
+@pytest.mark.security
+def test_a_company_with_several_ways_lets_the_person_choose(
+    client, acme, acme_provider
+):
+    another_way(acme, "<b>Factory</b>")
+
+    page = client.post(COMPANY, {"email": "anybody@acme.example", "next": "/chat/"})
+
+    told = page.content.decode()
+    assert page.status_code == 200
+    assert "Continue with Acme" in told
+    assert "Continue with &lt;b&gt;Factory" in told
+    assert f'href="{START}?next=%2Fchat%2F"' in told
+    assert 'href="/accounts/oidc/factory/login/?next=%2Fchat%2F"' in told
+
+
+@pytest.mark.security
+def test_several_ways_are_those_of_one_company_that_are_on(
+    client, acme, acme_provider, globex_provider
+):
+    another_way(acme, enabled=False)
+
+    page = client.post(COMPANY, {"email": "anybody@acme.example"})
+
+    assert page["Location"] == START
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    "email", ["x@acme.example", "x@nowhere.example", "nonsense", "x@sub.acme.example"]
+)
+def test_every_address_costs_the_same_work(
+    client, acme_provider, django_assert_num_queries, email
+):
+    with django_assert_num_queries(1):
+        client.post(COMPANY, {"email": email})
+
+
+@pytest.mark.security
+def test_a_suspended_domain_leads_nowhere(client, acme, acme_provider):
+    with TESTS:
+        Domain.objects.update(suspended_at=timezone.now())
+
+    assert client.post(COMPANY, {"email": "x@acme.example"})["Location"] == LOGIN

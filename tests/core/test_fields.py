@@ -59,7 +59,7 @@ def test_the_database_never_holds_the_plain_text(
     with TESTS:
         row = IdentityProvider.objects.create(
             organisation=acme, provider_id="acme", name="Acme", issuer="https://id.acme.example",
-            client_id="c", secret="a plain secret", email_domain="acme.example",
+            client_id="c", secret="a plain secret",
         )  # fmt: skip
         stored = IdentityProvider.objects.extra(select={"raw": "secret"}).get(pk=row.pk)
 
@@ -73,7 +73,7 @@ def test_an_empty_secret_stays_empty(acme) -> None:
     with TESTS:
         row = IdentityProvider.objects.create(
             organisation=acme, provider_id="acme", name="Acme", issuer="https://id.acme.example",
-            client_id="c", email_domain="acme.example",
+            client_id="c",
         )  # fmt: skip
         row.refresh_from_db()
 

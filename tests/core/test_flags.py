@@ -14,6 +14,7 @@ from django.db import connection
 from apps.core import flags, sweeps
 from apps.core.flags import DEFAULTS, SWITCHES, Switch, bucket, enabled
 from apps.core.models import Flag
+from tests import roles
 from tests.sources import ROOT, Source, product
 from tests.switches import off
 
@@ -143,10 +144,10 @@ def test_every_process_looks_every_two_seconds() -> None:
 @pytest.fixture
 def no_table(transactional_db) -> Iterator[None]:
     """The table is away, as a database that fails would leave it."""
-    with connection.schema_editor() as editor:
+    with roles.as_owner(), connection.schema_editor() as editor:
         editor.alter_db_table(Flag, "core_flag", "core_flag_away")
     yield
-    with connection.schema_editor() as editor:
+    with roles.as_owner(), connection.schema_editor() as editor:
         editor.alter_db_table(Flag, "core_flag_away", "core_flag")
 
 

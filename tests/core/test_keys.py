@@ -115,3 +115,33 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(KeyStoreError, match="cannot make the key 'secret'"):
         KeyStore(tmp_path / "file" / "keys").ensure(may_create=True)
+
+
+def test_a_next_key_has_the_next_number_and_the_older_ones_stay(
+    store: KeyStore,
+) -> None:
+    store.ensure(may_create=True)
+    before = store.read("fields-1")
+
+    assert [store.add("fields"), store.add("fields")] == ["fields-2", "fields-3"]
+    assert store.all("fields") == ["fields-3", "fields-2", "fields-1"]
+    assert store.read("fields-1") == before
+    assert len({store.read(name) for name in store.all("fields")}) == 3
+
+
+def test_the_first_secret_has_no_number_and_stands_last(store: KeyStore) -> None:
+    store.ensure(may_create=True)
+
+    assert store.all("secret") == ["secret"]
+    assert store.add("secret") == "secret-2"
+    assert store.all("secret") == ["secret-2", "secret"]
+
+
+def test_a_key_whose_successor_is_there_is_not_missed(store: KeyStore) -> None:
+    store.ensure(may_create=True)
+    store.add("fields")
+    (store.folder / "fields-1").unlink()
+
+    store.ensure(may_create=False)
+
+    assert store.all("fields") == ["fields-2"]

@@ -384,7 +384,9 @@ def test_a_key_names_provider_and_model_and_fits_its_column():
 async def test_prometheus_is_told(here, client):
     await fail(here, 3)
 
-    figures = (await aside(client.get, "/metrics")).content.decode()
+    figures = (
+        await aside(partial(client.get, headers={"Host": "127.0.0.1"}), "/metrics")
+    ).content.decode()
 
     assert f'netra_breaker_state{{key="{KEY}",state="open"}} 1\n' in figures
     assert f'netra_breaker_trips_total{{key="{KEY}"}} 1\n' in figures

@@ -6,8 +6,6 @@ import uuid
 from uuid import UUID
 
 import pytest
-from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 
 from apps.accounts import actions
@@ -15,19 +13,14 @@ from apps.accounts.models import Organisation, User
 from apps.executions.errors import ContextIsolationError, InvalidContextError
 from apps.executions.principals import context_from
 from apps.executions.tracker import drop_view, get_execution_tracker
+from tests import factories
 from tests.factories import TESTER, TESTS
 
 pytestmark = [pytest.mark.mission_critical, pytest.mark.security]
 
 
 def session_of(user: User) -> str:
-    session = SessionStore()
-    session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    session.save()
-    key: str = session.session_key
-    return key
+    return factories.sign_in(user).session_key
 
 
 def test_a_real_person_gets_a_context_of_their_organisation(alice, acme) -> None:

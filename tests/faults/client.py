@@ -211,7 +211,14 @@ def log_of(rows: Rows, thread_id: str) -> list[tuple[int, str, str]]:
 
 def execution_of(rows: Rows, execution_id: str) -> dict[str, Any]:
     """What the database says of an execution."""
-    names = ("state", "attempt", "fence", "version", "error_code")
+    names = (
+        "organisation_id",
+        "state",
+        "attempt",
+        "fence",
+        "version",
+        "error_code",
+    )
     query = (
         f"SELECT {', '.join(names)} FROM executions_execution"  # noqa: S608
         " WHERE replace(CAST(id AS varchar(36)), '-', '') = ?"

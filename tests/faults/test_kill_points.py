@@ -39,8 +39,11 @@ async def test_a_worker_killed_there_is_replaced(
 
     assert code == -signal.SIGKILL
     assert end["data"]["text"] == GOLDEN
-    again = [2] if point in BEFORE_THE_END else []
-    assert alice.attempts(asked["execution_id"]) == again
+    attempts = alice.attempts(asked["execution_id"])
+    if point == "after_commit":  # its first commit may be a sweep's, before any claim
+        assert attempts in ([], [2])
+    else:
+        assert attempts == ([2] if point in BEFORE_THE_END else [])
 
 
 @pytest.mark.xdist_group("faults-embedded")

@@ -28,15 +28,16 @@ import sys, uuid, django
 django.setup()
 from netra.celery import Publisher
 call = Publisher()
-for _ in range(int(sys.argv[2])):
-    call(uuid.UUID(sys.argv[1]))
+for _ in range(int(sys.argv[3])):
+    call(uuid.UUID(sys.argv[1]), uuid.UUID(sys.argv[2]))
 """
 
 
 def call_workers(field: Field, execution_id: str, times: int) -> None:
     """Send the same task again and again."""
     environment = field.environment | {"DJANGO_SETTINGS_MODULE": "netra.settings"}
-    command = [sys.executable, "-c", CALL, execution_id, str(times)]
+    organisation = str(execution_of(field.rows, execution_id)["organisation_id"])
+    command = [sys.executable, "-c", CALL, execution_id, organisation, str(times)]
     subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=True)
 
 

@@ -179,9 +179,10 @@ def test_cut_off_means_nobody_gets_in_or_stays(client, proxy) -> None:
 
 
 def test_a_target_that_is_not_there_is_a_reset() -> None:
+    # The reset may come while the client still connects.
     with (
         FaultProxy(free_port()) as proxy,
-        socket.create_connection(("127.0.0.1", proxy.port), timeout=LONG) as late,
         pytest.raises(ConnectionResetError),
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=LONG) as late,
     ):
         late.recv(100)

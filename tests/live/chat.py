@@ -101,6 +101,14 @@ class Chat:
                         return self.frames[self._seen - 1]
                 await self.receive(patience)
 
+    async def until_told(
+        self, thread_id: str, kind: str, patience: float = PATIENCE
+    ) -> None:
+        """Wait for such an event of the thread, whether or not a wait has passed it."""
+        async with asyncio.timeout(patience):
+            while kind not in self.kinds(thread_id):
+                await self.receive(patience)
+
     async def answer(self, frame_id: str, *kinds: str) -> Frame:
         """The answer to our own frame, which must be one of `kinds`."""
         frame = await self.until(lambda f: f.get("id") == frame_id)

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import psycopg
 import redis
 
+from apps.core.roles import Grants
+from netra.management.commands.db_roles import APPEND_ONLY
 from tests.live.installation import ROOT, SEED, START_SECONDS, STOP_SECONDS, free_port
 
 POSTGRES = os.environ.get(
@@ -130,6 +132,8 @@ class Server(Process):
 class Cluster:
     """A database of its own, and the processes on it."""
 
+    own_role = True
+
     def __init__(
         self,
         folder: Path,
@@ -144,6 +148,7 @@ class Cluster:
         self.people: dict[str, dict[str, str]] = {}
         self.processes: list[Process] = []
         self._crowd, self._oidc_port = 0, free_port()
+        self.serving = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -154,7 +159,7 @@ class Cluster:
             "NETRA_DEMO": "1",  # for the scripted agents
             "NETRA_OIDC_URL": f"http://127.0.0.1:{self._oidc_port}",
             "NETRA_DRAIN_SECONDS": "10",  # as long as slow-turn takes
-            "NETRA_DATABASE_URL": self.database,
+            "NETRA_DATABASE_URL": self.serving or self.database,
             "NETRA_REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",
             **self.settings,
@@ -183,6 +188,25 @@ class Cluster:
         )
         assert seed.returncode == 0, seed.stderr
         self.people = json.loads(seed.stdout)
+        if self.own_role:
+            self._step_down()
+
+    def _step_down(self) -> None:
+        """From now on processes log in as a role of their own, which row-level security holds."""
+        with psycopg.connect(self.database, autocommit=True) as owner:
+            grants = Grants(
+                database=self.name,
+                owner=owner.info.user,
+                app=self.name,
+                append_only=APPEND_ONLY,
+            )
+            for statement in grants.statements(password=self.name):
+                owner.execute(statement)  # type: ignore[call-overload]  # made by us
+        parts = urlsplit(self.database)
+        place = parts.netloc.rpartition("@")[2]
+        self.serving = parts._replace(
+            netloc=f"{self.name}:{self.name}@{place}"
+        ).geturl()
 
     def servers(self, count: int, **settings: str) -> list[Server]:
         started = [Server(self, **settings) for _ in range(count)]
@@ -205,6 +229,7 @@ class Cluster:
         for process in self.processes:
             process.kill()
         _postgres(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)', self.postgres)
+        _postgres(f'DROP ROLE IF EXISTS "{self.name}"', self.postgres)
 
     def said(self) -> str:
         return "\n".join(f"{p.log.name}:\n{p.said()}" for p in self.processes)

@@ -61,8 +61,10 @@ def _person(email, place, role) -> dict[str, str]:
         SESSION_KEY,
     )
     from django.contrib.sessions.backends.db import SessionStore
+    from django.utils import timezone
 
     from apps.accounts import actions
+    from apps.accounts.actions.sessions import Proof
     from apps.accounts.models import User
     from apps.core.actors import Actor
     from apps.core.database import write_now
@@ -83,6 +85,15 @@ def _person(email, place, role) -> dict[str, str]:
     session[BACKEND_SESSION_KEY] = "allauth.account.auth_backends.AuthenticationBackend"
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.save()
+    write_now(
+        tenant(place.pk, user.pk),
+        lambda: actions.begin_sign_in(
+            actor=actor,
+            user=user,
+            session_key=str(session.session_key),
+            proof=Proof(authenticated_at=timezone.now()),
+        ),
+    )
     return {"id": str(user.pk), "token": token, "session": session.session_key}
 
 

@@ -200,6 +200,7 @@ async def test_a_worker_that_is_told_to_end_hands_back_what_it_cannot_finish(
 
     golden = await here.ask("golden-turn")  # the other one works
     await here.end_of(golden["execution_id"])
+    await here.until_told(asked["thread_id"], "attempt_started")
     await here.send("cancel", execution_id=asked["execution_id"])
     end = await here.end_of(asked["execution_id"])
     assert end["type"] == "agent_cancelled"

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from django.core.management import call_command
+from django.test import Client
 from django.urls import get_resolver
 
 from netra import api_urls
@@ -13,7 +14,15 @@ from tests.doors import API
 
 
 @pytest.fixture
-def schema(client, db):
+def client(bob):
+    """Somebody of the installation: strangers are not told what it offers."""
+    member = Client()
+    member.force_login(bob)
+    return member
+
+
+@pytest.fixture
+def schema(client):
     return client.get(f"{API}schema/").json()
 
 
@@ -48,7 +57,18 @@ def test_every_operation_may_be_refused_with_a_problem(schema):
                 assert list(content) == ["application/problem+json"]
 
 
-def test_it_also_comes_as_yaml(client, db):
+@pytest.mark.security
+def test_strangers_are_not_told_what_the_api_offers(db):
+    schema, page = (Client().get(f"{API}{name}/") for name in ("schema", "docs"))
+
+    assert schema.status_code == 401
+    assert (page.status_code, page["Location"].partition("?")[0]) == (
+        302,
+        "/accounts/login/",
+    )
+
+
+def test_it_also_comes_as_yaml(client):
     response = client.get(
         f"{API}schema/", headers={"Accept": "application/vnd.oai.openapi"}
     )

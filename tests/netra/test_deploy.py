@@ -138,7 +138,7 @@ def test_the_example_of_the_environment_names_only_what_is_read() -> None:
     names = re.findall(
         r"^#?([A-Z_]+)=", (DEPLOY / "netra.env.example").read_text(), re.MULTILINE
     )
-    read = "".join(path.read_text() for path in (DEPLOY.parent / "netra").glob("*.py"))
+    read = "".join(path.read_text() for path in (DEPLOY.parent / "netra").rglob("*.py"))
 
     assert "NETRA_PUBLIC_URL" in names
     assert [n for n in names if n.startswith("NETRA_") and f'"{n}"' not in read] == []

@@ -37,7 +37,7 @@ def test_making_them_again_takes_away_what_was_added():
 def test_only_operators_and_platform_admins_may_cancel():
     allowed = {role for role in ROLES if "executions.change_execution" in ROLES[role]}
 
-    assert allowed == {"support_operator", "platform_admin"}
+    assert allowed == {"support_operator", "support_lead", "platform_admin"}
 
 
 def test_no_role_may_add_or_delete_what_agents_did():

@@ -114,4 +114,4 @@ def test_the_overview_asks_a_bounded_number_of_times(viewer, alice_principal):
     with CaptureQueriesContext(connection) as many:
         viewer.get("/admin/")
 
-    assert len(many) == len(few) <= 14
+    assert len(many) == len(few) <= 15

@@ -13,7 +13,7 @@ def test_errors_and_retries_are_counted_by_class(client, db, monkeypatch) -> Non
     monkeypatch.setitem(transactions.errors, "DeadlockError", 3)
     monkeypatch.setitem(transactions.retries, "DeadlockError", 2)
 
-    text = client.get("/metrics").content.decode()
+    text = client.get("/metrics", headers={"Host": "127.0.0.1"}).content.decode()
 
     assert 'netra_database_errors_total{class="DeadlockError"} 3\n' in text
     assert 'netra_database_retries_total{class="DeadlockError"} 2\n' in text

@@ -23,6 +23,12 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
+def client():
+    """A visitor from this machine, which Django's own test client only is by address."""
+    return Client(headers={"Host": "127.0.0.1:8000"})
+
+
+@pytest.fixture
 def ready(monkeypatch):
     """As a server process is, once it runs."""
     loop = asyncio.new_event_loop()
@@ -153,6 +159,9 @@ def test_figures_count_executions_by_state(client, alice_principal, mallory_prin
         {"REMOTE_ADDR": "127.0.0.1", "HTTP_FORWARDED": "for=203.0.113.9"},
         {"REMOTE_ADDR": ""},
         {"REMOTE_ADDR": "unix:"},
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_VIA": "1.1 proxy"},
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_PROTO": "http"},
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "testserver"},
     ],
 )
 def test_figures_are_not_for_visitors(client, db, request_from):

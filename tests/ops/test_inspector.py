@@ -19,7 +19,7 @@ from tests import factories
 from tests.staff import staff, told
 
 S = ExecutionState
-BOUND = 17
+BOUND = 19  # as of support access: the masks, and what the viewer may do about them
 
 
 @pytest.fixture
@@ -331,7 +331,7 @@ def test_an_unchanged_fragment_is_cheaper_than_the_page(viewer, alice_principal)
     with CaptureQueriesContext(connection) as asked:
         ask(viewer, standing, tag)
 
-    assert len(asked) <= 9
+    assert len(asked) <= 10  # one of them: whether the session still counts
 
 
 @pytest.mark.security

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.core.content import ContentClosedError
 from apps.core.tenancy import staff as staff_scope
 from apps.executions import actions, approvals, endings, steps
 from apps.executions.approvals import Answer
@@ -187,7 +188,17 @@ def test_staff_see_no_word_of_what_was_asked_or_done(viewer, alice_principal):
 
     assert SECRET not in html
     assert html.count("1 field, ") >= 2
-    assert f"text, {len(SECRET)} characters" in html
+    assert f"•••• ({len(SECRET)} chars)" in html
+
+
+@pytest.mark.security
+def test_what_was_described_is_in_no_row_any_more(inspect, alice_principal, support):
+    asking = paused(alice_principal)
+
+    (told,) = inspect(asking).ledgers.approvals
+
+    with staff_scope(support.pk), pytest.raises(ContentClosedError):
+        told.row.arguments  # noqa: B018 - it is read here
 
 
 def test_a_refused_move_names_who_came_too_late(viewer, alice_principal):

@@ -349,6 +349,8 @@ PLANTS: list[Callable[[Answered], str]] = [
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 def test_what_is_broken_gives_its_line(plant, answered) -> None:
+    if plant is row_of_another_organisation and connection.vendor == "postgresql":
+        pytest.skip("the database itself refuses it: tests/test_isolation_policies.py")
     assert lines() == []
 
     with TESTS:

@@ -107,7 +107,7 @@ def test_a_question_says_how_long_it_waits(sentence, alice_principal):
     soon, late = sentence(standing, now), sentence(standing, until)
 
     assert soon.startswith(
-        f"Waiting for somebody's approval of send until {until:%H:%M} UTC, 1 h 0 min"
+        f"Waiting for somebody's approval of send until {until:%H:%M} UTC, 1 h"
     )
     assert "of send, whose time is over" in late
 

@@ -31,6 +31,12 @@ def when(value: datetime | None) -> SafeString:
 
 
 @register.simple_tag
+def left(end: datetime) -> str:
+    """How much time there is until a moment."""
+    return lasted(max(end - timezone.now(), timedelta()))
+
+
+@register.simple_tag
 def after(value: datetime | None, start: datetime) -> SafeString:
     """How long after `start` a moment was, with the exact UTC time on hover; a dash for none."""
     if value is None:
@@ -95,7 +101,12 @@ def lasted(value: timedelta | float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+        return _both(f"{int(seconds // 60)} min", int(seconds % 60), "s")
     if seconds < 172_800:
-        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
+        return _both(f"{int(seconds // 3600)} h", int(seconds % 3600 // 60), "min")
     return f"{int(seconds // 86_400)} days"
+
+
+def _both(larger: str, number: int, smaller: str) -> str:
+    """Two units, or the larger alone where nothing is left for the smaller."""
+    return f"{larger} {number} {smaller}" if number else larger

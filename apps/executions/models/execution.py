@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from apps.core.content import ContentJSONField, ContentTextField
 from apps.core.tenancy import TenantModel
 from apps.executions.states import CLAIMED, TERMINAL, EventType, ExecutionState, Phase
 
@@ -174,12 +175,12 @@ class Content(TenantModel):
     execution = models.OneToOneField(
         Execution, on_delete=models.CASCADE, related_name="content"
     )
-    input = models.JSONField(default=dict)
-    output = models.TextField(blank=True)
-    partial = models.TextField(
+    input = ContentJSONField(default=dict)
+    output = ContentTextField(blank=True)
+    partial = ContentTextField(
         blank=True, help_text="Text so far, kept at most once a second."
     )
-    error_detail = models.TextField(blank=True)
+    error_detail = ContentTextField(blank=True)
 
     def __str__(self) -> str:
         return f"content of {self.execution_id}"
@@ -302,7 +303,7 @@ class Event(TenantModel):
     final = models.BooleanField(
         default=False, help_text="The one event that ends its execution."
     )
-    payload = models.JSONField(default=dict)
+    payload = ContentJSONField(default=dict)
     at = models.DateTimeField()
 
     class Meta(TenantModel.Meta):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from apps.core.content import ContentCharField, ContentJSONField
 from apps.core.tenancy import TenantModel
 from apps.executions.models.execution import Execution
 
@@ -29,7 +30,7 @@ class Step(TenantModel):
     state = models.CharField(max_length=16, choices=State, default=State.PLANNED)
     attempt = models.PositiveSmallIntegerField(help_text="The attempt it was last in.")
     fence = models.PositiveIntegerField()
-    result = models.JSONField(null=True)
+    result = ContentJSONField(null=True)
     planned_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -72,8 +73,8 @@ class Approval(TenantModel):
     )
     call_id = models.CharField(max_length=200)
     tool = models.CharField(max_length=64)
-    reason = models.CharField(max_length=300, blank=True)
-    arguments = models.JSONField(default=dict)
+    reason = ContentCharField(max_length=300, blank=True)
+    arguments = ContentJSONField(default=dict)
     asked_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True)
@@ -82,7 +83,7 @@ class Approval(TenantModel):
         null=True, help_text="Empty: nobody answered in time."
     )
     decided_label = models.CharField(max_length=200, blank=True)
-    comment = models.CharField(max_length=300, blank=True)
+    comment = ContentCharField(max_length=300, blank=True)
 
     class Meta(TenantModel.Meta):
         ordering = ["asked_at"]

@@ -13,7 +13,7 @@ class Company:
     name: str
     tier: str
     kind: str = "customer"
-    email_domain: str = ""
+    mail_domain: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,8 @@ class Person:
 
 
 COMPANIES = (
-    Company(slug="acme", name="Acme", tier="enterprise", email_domain="acme.example"),
-    Company(slug="globex", name="Globex", tier="mid", email_domain="globex.example"),
+    Company(slug="acme", name="Acme", tier="enterprise", mail_domain="acme.example"),
+    Company(slug="globex", name="Globex", tier="mid", mail_domain="globex.example"),
     Company(slug="netra", name="Netra", tier="platform", kind="platform"),
 )
 PEOPLE = (
@@ -72,7 +72,7 @@ PEOPLE = (
         company="netra",
         role="admin",
         duty="support lead, second person for grants",
-        group="support_operator",
+        group="support_lead",
         is_staff=True,
     ),
     Person(

@@ -8,9 +8,10 @@ from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.utils import timezone
 
 from apps.accounts import actions as accounts
-from apps.accounts.models import Identity, IdentityProvider, Organisation, User
+from apps.accounts.models import Domain, Identity, IdentityProvider, Organisation, User
 from apps.agents.catalogue import AGENTS
 from apps.agents.models import Agent
 from apps.core.actors import Actor
@@ -48,7 +49,16 @@ def _organisation(company: Company) -> Organisation:
         slug=company.slug,
         defaults={"name": company.name, "tier": company.tier, "kind": company.kind},
     )
-    if company.email_domain:
+    if company.mail_domain:
+        Domain.objects.get_or_create(
+            organisation=organisation,
+            domain=company.mail_domain,
+            defaults={
+                "challenge": secrets.token_urlsafe(24),
+                "proved_at": timezone.now(),
+                "checked_at": timezone.now(),
+            },
+        )
         IdentityProvider.objects.get_or_create(
             provider_id=company.slug,
             defaults={
@@ -57,7 +67,6 @@ def _organisation(company: Company) -> Organisation:
                 "issuer": settings.NETRA_OIDC_URL,
                 "client_id": f"netra-{company.slug}",
                 "secret": secrets.token_urlsafe(32),
-                "email_domain": company.email_domain,
             },
         )
     return organisation

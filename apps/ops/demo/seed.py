@@ -10,11 +10,13 @@ from apps.accounts.models import Organisation, User
 from apps.core.database import write_now
 from apps.core.tenancy import system, tenant
 from apps.executions.models import Execution
-from apps.ops.demo import exhibits, people, records, scenes
+from apps.ops.demo import exhibits, people, records, scenes, support
 from apps.ops.demo.cast import COMPANIES, PEOPLE
 from apps.ops.demo.spending import FEATURES
 
 SEEDING = system("demo: seeding organisations and people")
+ASKER = "support@netra.example"
+READ = "acme"  # whose conversation support read once
 CURATOR = (
     "lead@netra.example"  # whose exhibits they are; nobody chats as the support lead
 )
@@ -49,6 +51,7 @@ def seed(now: datetime) -> Made:
     organisations = write_now(SEEDING, people.settle)
     after = _counts()
     made = [_fill(organisation, now) for organisation in organisations.values()]
+    _support(organisations[READ])
     return Made(
         organisations=after[0] - before[0],
         people=after[1] - before[1],
@@ -87,6 +90,13 @@ def _fill(organisation: Organisation, now: datetime) -> tuple[int, int]:
 def _exhibit(now: datetime) -> int:
     curator = _principal(CURATOR, "netra")
     return write_now(curator.scope, lambda: exhibits.put_up(curator, now))
+
+
+def _support(organisation: Organisation) -> None:
+    asker, second = _principal(ASKER, "netra"), _principal(CURATOR, "netra")
+    write_now(
+        tenant(organisation.pk), lambda: support.play(organisation, asker, second)
+    )
 
 
 def _principals(slug: str) -> dict[str, Principal]:

@@ -22,6 +22,8 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         arrival.wait_for_database(self.stderr.write)
         call_command("migrate", interactive=False, verbosity=0)
+        if settings.NETRA_OWNER_DATABASE_URL:
+            call_command("db_roles", apply=True, verbosity=0)
         if settings.PRODUCTION:
             call_command("collectstatic", interactive=False, verbosity=0)
         if settings.NETRA_DEMO:

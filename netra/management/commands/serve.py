@@ -66,15 +66,20 @@ class Command(BaseCommand):
         """Check the tables now or, where the database is still coming up, as soon as it is there."""
         error = arrival.look()
         if error is None:
-            _require_migrations()
+            self._require_readiness()
             return
         self.stderr.write(arrival.waiting(error))
 
         async def wait_first() -> None:
             await arrival.database_came(error)
-            await asyncio.to_thread(_require_migrations)
+            await asyncio.to_thread(self._require_readiness)
 
         runtime.wait_first = wait_first
+
+    def _require_readiness(self) -> None:
+        _require_migrations()
+        arrival.require_plain_role(self.stderr.write)
+        connection.close()
 
 
 def _require_migrations() -> None:
@@ -83,7 +88,6 @@ def _require_migrations() -> None:
         raise CommandError(
             "The database is not up to date. Run: python manage.py migrate"
         )
-    connection.close()
 
 
 @contextlib.contextmanager

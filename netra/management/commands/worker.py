@@ -38,6 +38,7 @@ class Command(BaseCommand):
             arrival.wait_for_database(self.stderr.write)
         except KeyboardInterrupt:
             sys.exit(130)
+        arrival.require_plain_role(self.stderr.write)
         self.stderr.write(
             f"Netra runs up to {options['concurrency']} agents at once. Stop it with Ctrl+C."
         )

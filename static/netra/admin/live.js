@@ -31,7 +31,7 @@
   async function ask() {
     let response;
     try {
-      response = await fetch(url, { headers: tag ? { "If-None-Match": tag } : {}, redirect: "manual", cache: "no-store" });
+      response = await fetch(url, { headers: { "Netra-Background": "1", ...(tag ? { "If-None-Match": tag } : {}) }, redirect: "manual", cache: "no-store" });
     } catch {
       later(SLOW * 2);
       return;
