@@ -53,8 +53,7 @@ class Feed:
             for entry in message.entries:
                 frame = event_frame(entry)
                 for subscription in self.open():
-                    subscription.restart_text(entry)
-                    subscription.offer(entry.seq, frame)
+                    subscription.offer(entry, frame)
         elif isinstance(message, TextDelta):
             self.fed = True
             if runner.text_of(message.execution_id) is None:

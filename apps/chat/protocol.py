@@ -51,16 +51,9 @@ class RequestType(StrEnum):
     PING = "ping"
 
 
-# Events after which the text that was streamed for an execution is void or complete.
-VOIDS_TEXT = frozenset(
-    {
-        "agent_started",
-        "attempt_started",
-        "agent_completed",
-        "agent_error",
-        "agent_cancelled",
-    }
-)
+# Events after which the text that was streamed for an execution is complete, or void.
+ENDS_TEXT = frozenset({"agent_completed", "agent_error", "agent_cancelled"})
+VOIDS_TEXT = ENDS_TEXT | {"agent_started", "attempt_started"}
 
 _SAYING = "message chat chat_message user user_input start_agent agent_request"
 ALIASES = dict.fromkeys(_SAYING.split(), RequestType.USER_MESSAGE)

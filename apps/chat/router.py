@@ -292,7 +292,7 @@ def _show(connection: Connection, asked: Asked) -> None:
         subscription = connection.subscribe(asked.thread_id, asked.seq - 1)
         subscription.hold()
         for entry in asked.entries:
-            subscription.offer(entry.seq, event_frame(entry))
+            subscription.offer(entry, event_frame(entry))
         subscription.release()
     connections.tell_others(
         connection.principal, "thread_changed", asked.thread_id, connection.id

@@ -1,7 +1,6 @@
 """One socket's view of one thread: subscribe first, replay, then live; each event once and in line.
 
-The log is the truth: whatever a hint does not bring in order is read from it. Where the log no longer
-holds what comes next, the client is told to read the thread anew.
+The log is the truth: whatever hints do not bring in order is read from it.
 """
 
 from __future__ import annotations
@@ -56,10 +55,7 @@ class Hearing(Protocol):
 
 
 class Turnstile:
-    """Lets a few replays read at a time, in the order in which they came.
-
-    Many sockets that come back at once would else hold every reader, and live ones would wait.
-    """
+    """Lets a few replays read at a time, in their order: many at once would hold every reader."""
 
     def __init__(self, width: int) -> None:
         self._width = width
@@ -119,7 +115,7 @@ class Subscription:
         self._outbox, self._progress = outbox, progress
         self._left = False
         self._known = last  # the newest number that was committed, as far as is known
-        self._held: list[tuple[int, str]] | None = None
+        self._held: list[tuple[LogEntry, str]] | None = None
         self._released = asyncio.Event()
         self._released.set()
         self._reading: asyncio.Task[None] | None = None
@@ -128,6 +124,9 @@ class Subscription:
         self._reached: dict[UUID, int] = {}
         # execution → (message, attempt) to snapshot
         self._gaps: dict[UUID, tuple[UUID | None, int]] = {}
+        # executions that this socket watches, so that it expects all of their text
+        self._live: set[UUID] = set()
+        self._replaying = False
 
     @property
     def closed(self) -> bool:
@@ -145,21 +144,29 @@ class Subscription:
     def release(self) -> None:
         held, self._held = self._held or [], None
         self._released.set()
-        for seq, frame in held:
-            self.offer(seq, frame)
+        for entry, frame in held:
+            self.offer(entry, frame)
 
-    def offer(self, seq: int, frame: str) -> None:
+    def offer(self, entry: LogEntry, frame: str) -> None:
         """Take the next event; anything but the next one starts a reading of the log."""
         if self._held is not None:
-            self._held.append((seq, frame))
-        elif seq <= self.last:
+            self._held.append((entry, frame))
+        elif entry.seq <= self.last:
             return
         elif self._reading is not None:
             self._again = True
-        elif seq == self.last + 1 and self._outbox.put(frame, self._progress, seq):
-            self.last = seq
-        else:
-            self.catch_up(seq)
+        elif entry.seq != self.last + 1 or not self._queue(entry, frame):
+            self.catch_up(entry.seq)
+
+    def _queue(self, entry: LogEntry, frame: str) -> bool:
+        """Queue the next event and the text that belongs before it; False for want of room."""
+        if entry.type in protocol.VOIDS_TEXT and not self._complete_text(entry):
+            return False
+        if not self._outbox.put(frame, self._progress, entry.seq):
+            return False
+        self.last = entry.seq
+        self._restart_text(entry)
+        return True
 
     def offer_delta(self, delta: TextDelta, frame: str) -> None:
         """Send a piece of text if it follows what was sent; otherwise remember the gap."""
@@ -178,22 +185,29 @@ class Subscription:
             self._gaps[delta.execution_id] = (delta.message_id, delta.attempt)
             return
         self._reached[delta.execution_id] = delta.offset + len(delta.text)
+        self._live.add(delta.execution_id)
 
-    def restart_text(self, entry: LogEntry) -> None:
+    def _restart_text(self, entry: LogEntry) -> None:
         """A new attempt or an end: what was known of the execution's text is void."""
-        if entry.execution_id is not None and (entry.type in protocol.VOIDS_TEXT):
-            self._complete_text(entry.execution_id, entry)
-            self._reached.pop(entry.execution_id, None)
-            self._gaps.pop(entry.execution_id, None)
+        execution_id = entry.execution_id
+        if execution_id is None or entry.type not in protocol.VOIDS_TEXT:
+            return
+        self._reached.pop(execution_id, None)
+        self._gaps.pop(execution_id, None)
+        if entry.type in protocol.ENDS_TEXT:
+            self._live.discard(execution_id)
+        elif not self._replaying:
+            self._live.add(execution_id)
 
-    def _complete_text(self, execution_id: UUID, end: LogEntry) -> None:
-        """Before an end: the text that a late or lost hint kept from whoever saw its beginning."""
-        reached, text = self._reached.get(execution_id, 0), end.payload.get("text")
-        reply = end.payload.get("message_id")
-        seen = isinstance(text, str) and 0 < reached < len(text)
-        if seen and reply is not None and self._held is None:
-            message_id = UUID(str(reply))
-            self._send_snapshot(execution_id, message_id, end.attempt, str(text))
+    def _complete_text(self, end: LogEntry) -> bool:
+        """Before an end: the text that late or lost hints kept from whoever watched it live."""
+        text, reply = end.payload.get("text"), end.payload.get("message_id")
+        execution_id = end.execution_id
+        if execution_id is None or execution_id not in self._live or reply is None:
+            return True
+        if not isinstance(text, str) or len(text) <= self._reached.get(execution_id, 0):
+            return True
+        return self._send_snapshot(execution_id, UUID(str(reply)), end.attempt, text)
 
     def catch_up(self, known: int = 0) -> None:
         """Read the log from `last` on, until there is nothing more; `known` is committed already."""
@@ -211,12 +225,16 @@ class Subscription:
             self._reading.cancel()
         self._gaps.clear()
         self._reached.clear()
+        self._live.clear()
+        self._replaying = True
         self._known = max(self._known, position.last)
         self._reading = self._spawn(self._replay(frame_id, position), frame_id)
 
     async def _replay(self, frame_id: str | None, position: Position) -> None:
         await self._read_pages(turnstile.read)
         alive = await self._alive()
+        self._replaying = False
+        self._live.update(standing.id for standing in alive)
         self._outbox.put_anyway(self._replayed(frame_id, position, alive))
         for standing in alive:
             if attempt := standing.announced_attempt:
@@ -273,12 +291,10 @@ class Subscription:
         """Queue what was read, as there is room; returns its length in characters."""
         characters = 0
         for entry in page:
-            self.restart_text(entry)
             frame = event_frame(entry)
             characters += len(frame)
-            while not self._outbox.put(frame, self._progress, entry.seq):
+            while not self._queue(entry, frame):
                 await self._outbox.room()
-            self.last = entry.seq
         return characters
 
     async def _resync(self, frame_id: str | None) -> None:
@@ -310,7 +326,7 @@ class Subscription:
 
     def _send_snapshot(
         self, execution_id: UUID, message_id: UUID | None, attempt: int, text: str
-    ) -> None:
+    ) -> bool:
         data = {
             "message_id": str(message_id) if message_id else None,
             "attempt": attempt,
@@ -322,9 +338,11 @@ class Subscription:
             thread_id=self.thread_id,
             execution_id=execution_id,
         )
-        if self._outbox.put(frame):
+        queued = self._outbox.put(frame)
+        if queued:
             self._reached[execution_id] = len(text)
             self._gaps.pop(execution_id, None)
+        return queued
 
     def _replayed(
         self, frame_id: str | None, position: queries.Position, alive: list[Standing]

@@ -114,7 +114,7 @@ async def test_hints_in_any_order_lost_and_doubled_arrive_in_line(
     subscription = Subscription(alice_principal.scope, stream_id, socket.outbox, 0)
 
     for entry in hints:
-        subscription.offer(entry.seq, event_frame(entry))
+        subscription.offer(entry, event_frame(entry))
         if order.random() < 0.2:
             await asyncio.sleep(0.001)
     await socket.until(lambda: 40 in socket.numbers)
@@ -132,7 +132,7 @@ async def test_a_full_queue_delays_and_loses_nothing(
     subscription = Subscription(alice_principal.scope, stream_id, socket.outbox, 0)
 
     for entry in entries:
-        subscription.offer(entry.seq, event_frame(entry))
+        subscription.offer(entry, event_frame(entry))
     await socket.until(lambda: 60 in socket.numbers)
 
     assert socket.numbers == list(range(1, 61))
@@ -256,8 +256,7 @@ async def test_no_snapshot_follows_the_end(
         for entry in await read(
             scope, lambda: queries.events_after(standing.stream_id, 1)
         ):
-            subscription.restart_text(entry)
-            subscription.offer(entry.seq, event_frame(entry))
+            subscription.offer(entry, event_frame(entry))
         return found
 
     monkeypatch.setattr(subscriptions, "read", read_and_then_it_ends)
@@ -286,8 +285,7 @@ async def test_who_missed_the_rest_of_the_text_gets_it_before_the_end(
         for entry in await read(
             TESTS, lambda: queries.events_after(standing.stream_id, 1)
         ):
-            subscription.restart_text(entry)
-            subscription.offer(entry.seq, event_frame(entry))
+            subscription.offer(entry, event_frame(entry))
     else:
         subscription.catch_up()
     await socket.until(lambda: "agent_completed" in socket.kinds)
@@ -296,6 +294,52 @@ async def test_who_missed_the_rest_of_the_text_gets_it_before_the_end(
     snapshot, end = socket.frames[1:]
     assert snapshot["data"]["text"] == end["data"]["text"]
     assert snapshot["data"]["message_id"] == end["data"]["message_id"]
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("held", [True, False], ids=["during an answer", "at once"])
+async def test_who_saw_the_beginning_gets_text_that_an_end_overtook_whole(
+    held: bool, socket: Socket, alice_principal
+):
+    """Under load no piece came before the end, and the text stood in the end only."""
+    thread = await aside(factories.thread, alice_principal)
+    own = {"stream_id": thread.pk, "reply_id": uuid.uuid4()}
+    standing = await aside(partial(factories.running, **own), alice_principal)
+    await _end(alice_principal, standing, "The answer.")
+    entries = await read(TESTS, lambda: queries.events_after(standing.stream_id, 0))
+    subscription = Subscription(
+        alice_principal.scope, standing.stream_id, socket.outbox, 0
+    )
+
+    if held:
+        subscription.hold()
+    for entry in entries:
+        subscription.offer(entry, event_frame(entry))
+    if held:
+        subscription.release()
+    await socket.until(lambda: "agent_completed" in socket.kinds)
+
+    assert socket.kinds == ["agent_started", "message_snapshot", "agent_completed"]
+    assert socket.frames[1]["data"]["text"] == "The answer."
+
+
+@pytest.mark.regression
+async def test_a_replay_of_what_ended_long_ago_sends_no_snapshot(
+    socket: Socket, alice_principal
+):
+    thread = await aside(factories.thread, alice_principal)
+    own = {"stream_id": thread.pk, "reply_id": uuid.uuid4()}
+    standing = await aside(partial(factories.running, **own), alice_principal)
+    await _end(alice_principal, standing, "The answer.")
+    subscription = Subscription(
+        alice_principal.scope, standing.stream_id, socket.outbox, 0
+    )
+
+    subscription.replay("r", await position(standing.stream_id))
+    await socket.until(lambda: "replayed" in socket.kinds)
+
+    assert socket.kinds == ["agent_started", "agent_completed", "replayed"]
+    subscription.close()
 
 
 async def _keep(who, standing: Standing, text: str) -> None:
