@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.accounts import validity
-from apps.accounts.domains import domain_of
+from apps.accounts.domains.names import domain_of
 from apps.accounts.models import (
     Domain,
     Identity,

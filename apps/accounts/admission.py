@@ -12,7 +12,7 @@ from datetime import datetime
 
 from apps.accounts import actions
 from apps.accounts.access import proved_domains
-from apps.accounts.domains import domain_of, normal_address
+from apps.accounts.domains.names import domain_of, normal_address
 from apps.accounts.models import (
     DirectoryMember,
     Identity,

@@ -14,12 +14,8 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from apps.accounts import (  # noqa: PLC0415 - they need the app registry
-            checks,  # noqa: F401 - registers the system checks
-            failures,
-            proving,
-            receivers,  # connects allauth's signals too
-        )
+        from apps.accounts import proving, receivers  # noqa: PLC0415 - they need the app registry
+        from apps.accounts.signin import failures  # noqa: PLC0415 - so does it
 
         sweeps.register(
             "accounts.check_domains", proving.sweep, every=proving.SWEEP_SECONDS

@@ -17,7 +17,7 @@ from apps.accounts.actions.scim_tokens import DAYS_MOST, DAYS_USUAL
 from apps.accounts.api import ScopedAPIView
 from apps.accounts.models import Organisation, ScimToken
 from apps.accounts.permissions import Operation, can
-from apps.accounts.stepup import StepUpNeededError, stepped_up
+from apps.accounts.sessions.stepup import StepUpNeededError, stepped_up
 from apps.accounts.throttles import TokenMinting
 from apps.core.errors import NotAllowedError, NotFoundError
 from apps.core.paging import Pages

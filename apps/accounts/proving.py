@@ -12,10 +12,11 @@ from datetime import datetime
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.accounts import actions, proofs
+from apps.accounts import actions
+from apps.accounts.domains import proofs
+from apps.accounts.domains.proofs import Finding
 from apps.accounts.errors import DomainTakenError
 from apps.accounts.models import Domain
-from apps.accounts.proofs import Finding
 from apps.core.actors import Actor
 from apps.core.database import write_now
 from apps.core.errors import NetraError

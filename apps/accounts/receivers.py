@@ -28,9 +28,11 @@ from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from apps.accounts import access, actions, evidence, failures, stepup, validity
+from apps.accounts import access, actions, validity
 from apps.accounts.events import AccessEnded, EndOfAccess
 from apps.accounts.models import Identity, User
+from apps.accounts.sessions import evidence, stepup
+from apps.accounts.signin import failures
 from apps.core.actors import Actor
 from apps.core.addresses import client_address
 from apps.core.database import write_now

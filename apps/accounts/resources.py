@@ -13,13 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 
-from apps.accounts import access, actions, stepup
+from apps.accounts import access, actions
 from apps.accounts.access import Principal
 from apps.accounts.actions.tokens import LIFETIME, LONGEST
 from apps.accounts.api import ScopedAPIView
 from apps.accounts.models import Token, User
 from apps.accounts.permissions import Operation, TokenScope, can
-from apps.accounts.stepup import StepUpNeededError
+from apps.accounts.sessions import stepup
+from apps.accounts.sessions.stepup import StepUpNeededError
 from apps.accounts.throttles import TokenMinting
 from apps.core.errors import NotAllowedError
 from apps.core.paging import Pages

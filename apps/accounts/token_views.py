@@ -16,11 +16,12 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from apps.accounts import access, actions, stepup
+from apps.accounts import access, actions
 from apps.accounts.access import Principal
 from apps.accounts.actions.tokens import LIFETIME, LIVE_MOST, LONGEST
 from apps.accounts.models import User
 from apps.accounts.permissions import Operation, TokenScope, can
+from apps.accounts.sessions import stepup
 from apps.core.database import retrying, write_now
 from apps.core.errors import NetraError, NotAllowedError
 

@@ -7,8 +7,10 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from django.urls import include, path
 
-from apps.accounts import session_views, token_views, views
-from apps.accounts.stepup import fresh_sign_in
+from apps.accounts import token_views
+from apps.accounts.sessions import views as session_views
+from apps.accounts.sessions.stepup import fresh_sign_in
+from apps.accounts.signin import views
 
 # What changes a second factor asks who one is before; allauth itself asks nobody who has a provider.
 # The names lead to allauth's own routes, which have the same paths.

@@ -12,8 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from apps.accounts import stepup
 from apps.accounts.models import Organisation, User
+from apps.accounts.sessions import stepup
 from apps.audits import grants
 from apps.audits.acts import Act
 from apps.audits.models import AccessGrant

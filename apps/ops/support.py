@@ -17,8 +17,8 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from apps.accounts import stepup
 from apps.accounts.models import Organisation
+from apps.accounts.sessions import stepup
 from apps.audits import grants, readings
 from apps.audits.acts import Act
 from apps.audits.grants import Wish

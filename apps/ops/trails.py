@@ -21,11 +21,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.contrib.filters.admin import DropdownFilter
 
-from apps.accounts import stepup
 from apps.accounts.access import Principal
 from apps.accounts.listing import OrganisationFilter
 from apps.accounts.models import Organisation
 from apps.accounts.permissions import Operation, can
+from apps.accounts.sessions import stepup
 from apps.audits import export
 from apps.audits.acts import Act
 from apps.audits.models import Checkpoint, Entry

@@ -24,7 +24,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"min_length": 15},
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "apps.accounts.passwords.StretchedPasswordValidator"},
+    {"NAME": "apps.accounts.signin.passwords.StretchedPasswordValidator"},
     {
         "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
         "OPTIONS": {"user_attributes": ("email", "name")},
@@ -32,7 +32,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # The first one hashes; a password that any other one hashed is hashed anew at its next use.
 PASSWORD_HASHERS = [
-    "apps.accounts.passwords.MeasuredArgon2",
+    "apps.accounts.signin.passwords.MeasuredArgon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 # Who tells whether a company's mail domain is its own: the system's resolver, name servers, or a table
@@ -46,8 +46,8 @@ NETRA_DNS_PORT = 53
 NETRA_DNS_ZONE = NETRA_VAR / "dns.json"  # what 'zone' reads: {"name": ["text", …]}
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
-ACCOUNT_ADAPTER = "apps.accounts.adapter.AccountAdapter"
-SOCIALACCOUNT_ADAPTER = "apps.accounts.adapter.SocialAdapter"
+ACCOUNT_ADAPTER = "apps.accounts.signin.adapter.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "apps.accounts.signin.adapter.SocialAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -82,6 +82,6 @@ if not NETRA_LIMITS:
     ACCOUNT_RATE_LIMITS = False
 # SAML is an optional extra that this release has not been tested with (apps.accounts.checks).
 NETRA_SAML = env.flag("NETRA_SAML", default=False)
-MFA_ADAPTER = "apps.accounts.second_factors.SecondFactorAdapter"
+MFA_ADAPTER = "apps.accounts.signin.second_factors.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["webauthn", "totp", "recovery_codes"]
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.accounts import access, actions, proving
 from apps.accounts.actions import domains as rules
+from apps.accounts.domains.proofs import Finding
 from apps.accounts.errors import (
     BadDomainError,
     DomainTakenError,
@@ -19,7 +20,6 @@ from apps.accounts.errors import (
     TooManyDomainsError,
 )
 from apps.accounts.models import Domain, Organisation
-from apps.accounts.proofs import Finding
 from apps.audits.models import Entry
 from apps.core import sweeps
 from apps.core.database import write_now

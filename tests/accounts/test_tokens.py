@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.utils import timezone
+from tests.accounts.test_sessions import age, by_password
 
 from apps.accounts import actions
 from apps.accounts.access import Principal, principal_from_token, token_with
@@ -19,7 +20,6 @@ from apps.audits.acts import Act
 from apps.audits.models import Entry
 from apps.core.database import close, write_now
 from apps.core.errors import InvalidInputError, NotAuthenticatedError, RateLimitedError
-from tests.accounts.test_sessions import age, by_password
 from tests.doors import API, JSON, problem_of
 from tests.factories import TESTER, TESTS
 

@@ -18,9 +18,9 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts import access
-from apps.accounts import provider as bundled
 from apps.accounts.access import principal_for
 from apps.accounts.models import Identity, IdentityProvider, Organisation, User
+from apps.accounts.signin import provider as bundled
 from apps.agents.catalogue import AGENTS
 from apps.agents.models import Agent
 from apps.chat.models import Message, Thread

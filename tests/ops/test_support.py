@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.accounts import stepup
+from apps.accounts.sessions import stepup
 from apps.audits.models import AccessGrant
 from apps.core import clock
 from tests.factories import TESTS

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 from django.urls import reverse
 
-from apps.accounts import stepup
+from apps.accounts.sessions import stepup
 from apps.audits import trail
 from apps.audits.acts import Act, Outcome
 from apps.audits.models import Checkpoint, Entry

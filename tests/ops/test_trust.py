@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from apps.accounts import stepup
+from apps.accounts.sessions import stepup
 from tests import factories
 from tests.factories import TESTS
 from tests.ops.support import WHY, ask, content, decide, newest, signed_in, trail

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client, RequestFactory, override_settings
 
-from apps.accounts.adapter import AccountAdapter
+from apps.accounts.signin.adapter import AccountAdapter
 
 pytestmark = [pytest.mark.security, pytest.mark.integration]
 

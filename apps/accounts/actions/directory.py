@@ -30,7 +30,7 @@ from apps.accounts.directory import (
     TooManyRolesError,
     UnknownEntryError,
 )
-from apps.accounts.domains import domain_of, normal_address
+from apps.accounts.domains.names import domain_of, normal_address
 from apps.accounts.models import (
     DirectoryMember,
     DirectoryUser,

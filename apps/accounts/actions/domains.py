@@ -8,7 +8,8 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from apps.accounts.actions.organisations import lift_tier
-from apps.accounts.domains import canonical, is_public, new_challenge
+from apps.accounts.domains.names import canonical, is_public, new_challenge
+from apps.accounts.domains.proofs import Finding
 from apps.accounts.errors import (
     BadDomainError,
     DomainTakenError,
@@ -16,7 +17,6 @@ from apps.accounts.errors import (
     TooManyDomainsError,
 )
 from apps.accounts.models import Domain
-from apps.accounts.proofs import Finding
 from apps.audits import trail
 from apps.audits.acts import Act, Outcome
 from apps.core.actors import Actor

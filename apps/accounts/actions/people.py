@@ -9,7 +9,7 @@ from django.db import transaction
 from apps.accounts.access import memberships_of
 from apps.accounts.actions.changes import CHANGED, differences
 from apps.accounts.actions.members import add_member, keep_an_owner
-from apps.accounts.domains import normal_address
+from apps.accounts.domains.names import normal_address
 from apps.accounts.models import Membership, Organisation, User
 from apps.accounts.plans import Tier
 from apps.audits import trail

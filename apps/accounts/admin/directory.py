@@ -26,7 +26,7 @@ from apps.accounts.models import (
 )
 from apps.accounts.queries import canaries
 from apps.accounts.roles import GIVEN
-from apps.accounts.stepup import step_up, stepped_up
+from apps.accounts.sessions.stepup import step_up, stepped_up
 from apps.core.database import write_now
 from apps.core.tenancy import tenant
 

@@ -21,8 +21,8 @@ from apps.accounts.actions.domains import checked
 from apps.accounts.admin.acting import ActingAdmin, act_on
 from apps.accounts.admin.actor import actor
 from apps.accounts.admin.stepping import SteppedUpAdmin
+from apps.accounts.domains.proofs import ZONE, Finding
 from apps.accounts.models import Domain
-from apps.accounts.proofs import ZONE, Finding
 from apps.core.errors import InvalidInputError, NetraError
 from apps.core.templatetags.netra import ident, when
 

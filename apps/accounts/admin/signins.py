@@ -13,9 +13,9 @@ from django.utils.safestring import SafeString
 from apps.accounts import actions, validity
 from apps.accounts.admin.actor import actor
 from apps.accounts.admin.stepping import confirmed
-from apps.accounts.agents import named
 from apps.accounts.events import EndOfAccess
 from apps.accounts.models import SignIn
+from apps.accounts.sessions.browsers import named
 from apps.core.admin import ReadOnlyAdmin
 from apps.core.database import retrying, write_now
 from apps.core.templatetags.netra import when

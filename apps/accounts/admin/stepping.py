@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
-from apps.accounts.stepup import step_up, stepped_up
+from apps.accounts.sessions.stepup import step_up, stepped_up
 
 Action = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]
 

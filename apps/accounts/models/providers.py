@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Lower
 
-from apps.accounts import domains
+from apps.accounts.domains import names as domains
 from apps.accounts.models.organisations import Membership
 from apps.accounts.models.people import User
 from apps.core.fields import EncryptedTextField

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.accounts import provider
+from apps.accounts.signin import provider
 
 
 class Command(BaseCommand):

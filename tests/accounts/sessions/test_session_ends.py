@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
+from tests.accounts.test_sessions import by_password, is_in
 
 from apps.accounts import actions
 from apps.accounts.access import memberships_of, sign_in_of
 from apps.accounts.events import EndOfAccess
 from apps.accounts.models import Identity, Organisation, SignIn, User
 from apps.core.errors import NotAuthenticatedError
-from tests.accounts.test_sessions import by_password, is_in
 from tests.factories import PASSWORD, TESTER, TESTS, sign_in
 
 pytestmark = pytest.mark.security

@@ -10,10 +10,11 @@ import hashlib
 from django.core.cache import cache
 from django.http import HttpRequest
 
-from apps.accounts import evidence, validity
+from apps.accounts import validity
 from apps.accounts.access import provider_for
 from apps.accounts.admission import SignInRefusedError
 from apps.accounts.models import Organisation, User
+from apps.accounts.sessions import evidence
 from apps.core.errors import UnavailableError
 from apps.core.tenancy import topic
 

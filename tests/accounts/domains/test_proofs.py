@@ -14,8 +14,8 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from apps.accounts import proofs
-from apps.accounts.proofs import Finding, look_up
+from apps.accounts.domains import proofs
+from apps.accounts.domains.proofs import Finding, look_up
 
 pytestmark = pytest.mark.security
 NAME = "_netra-challenge.acme.example"

@@ -25,19 +25,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
-from apps.accounts import (
-    access,
-    actions,
-    backchannel,
-    farewell,
-    refusals,
-    stepup,
-    validity,
-)
+from apps.accounts import access, actions, refusals, validity
 from apps.accounts.admission import SignInRefusedError
-from apps.accounts.agents import named
 from apps.accounts.events import EndOfAccess
 from apps.accounts.models import SignIn, User
+from apps.accounts.sessions import backchannel, farewell, stepup
+from apps.accounts.sessions.browsers import named
 from apps.core.database import retrying, write_now
 from apps.core.errors import NotFoundError
 

@@ -10,8 +10,8 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from apps.accounts.backchannel import EVENT
 from apps.accounts.models import SignIn
+from apps.accounts.sessions.backchannel import EVENT
 from apps.audits.acts import Act
 from apps.audits.models import Entry
 from tests.accounts.conftest import make_provider

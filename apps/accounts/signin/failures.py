@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from apps.accounts.domains import domain_of
+from apps.accounts.domains.names import domain_of
 from apps.accounts.validity import owner_of_domain
 from apps.audits import trail
 from apps.audits.acts import Act, Outcome

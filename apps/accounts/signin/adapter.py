@@ -15,20 +15,13 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin
 from django.http import HttpRequest, HttpResponse
 
-from apps.accounts import (
-    access,
-    admission,
-    entry,
-    evidence,
-    failures,
-    farewell,
-    refusals,
-    stepup,
-)
+from apps.accounts import access, admission, refusals
 from apps.accounts.admission import Claims, SignInRefusedError
-from apps.accounts.entry import CompanySignInRequiredError
 from apps.accounts.models import IdentityProvider, User
 from apps.accounts.oidc.provider import says_yes
+from apps.accounts.sessions import evidence, farewell, stepup
+from apps.accounts.signin import entry, failures
+from apps.accounts.signin.entry import CompanySignInRequiredError
 from apps.core.addresses import client_address
 from apps.core.database import retrying, write_now
 from apps.core.errors import NetraError

@@ -8,8 +8,8 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from apps.accounts import failures
-from apps.accounts.failures import OTHERS, Failures
+from apps.accounts.signin import failures
+from apps.accounts.signin.failures import OTHERS, Failures
 from apps.audits.acts import Act
 from apps.audits.models import Entry
 from apps.audits.trail import PLATFORM

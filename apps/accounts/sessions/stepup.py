@@ -19,9 +19,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from apps.accounts import actions, evidence, validity
+from apps.accounts import actions, validity
 from apps.accounts.admission import SignInRefusedError
 from apps.accounts.models import SignIn, User
+from apps.accounts.sessions import evidence
 from apps.core.database import write_now
 from apps.core.errors import NotAllowedError
 

@@ -16,7 +16,8 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from apps.accounts import access, provider
+from apps.accounts import access
+from apps.accounts.signin import provider
 
 
 class SignInView(LoginView):  # type: ignore[misc]  # allauth ships no types

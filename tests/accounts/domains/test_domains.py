@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.accounts.domains import (
+from apps.accounts.domains.names import (
     PUBLIC_MAIL_DOMAINS,
     canonical,
     domain_of,

@@ -1,0 +1,1 @@
+"""Being signed in: which sign-ins hold, until when, what they prove, and how they end."""
