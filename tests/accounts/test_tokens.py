@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.utils import timezone
-from tests.accounts.test_sessions import age, by_password
+from tests.accounts.sessions.test_sessions import age, by_password
 
 from apps.accounts import actions
 from apps.accounts.access import Principal, principal_from_token, token_with

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-from tests.accounts.test_sessions import by_password, is_in
+from tests.accounts.sessions.test_sessions import by_password, is_in
 
 from apps.accounts import actions
 from apps.accounts.access import memberships_of, sign_in_of

@@ -10,7 +10,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.test import Client, RequestFactory
 from django.utils import timezone
-from tests.accounts.test_sessions import age, by_password, row_of
+from tests.accounts.sessions.test_sessions import age, by_password, row_of
 
 from apps.accounts.models import SignIn
 from apps.accounts.receivers import keep_confirmation

@@ -88,8 +88,8 @@ def test_memory_and_rows_are_bounded(gathered, db, monkeypatch):
 
 
 def test_a_wrong_code_of_a_second_factor_counts(gathered, support):
-    from tests.accounts.test_second_factor import answer_code, with_totp
-    from tests.accounts.test_sessions import by_password
+    from tests.accounts.signin.test_second_factor import answer_code, with_totp
+    from tests.accounts.sessions.test_sessions import by_password
 
     made, clock = gathered
     with_totp(support)

@@ -16,7 +16,7 @@ from allauth.mfa.totp.internal.auth import (  # fmt: skip
 from allauth.mfa.utils import encrypt
 from django.core.cache import cache
 from django.test import Client
-from tests.accounts.test_sessions import by_password, is_in, row_of
+from tests.accounts.sessions.test_sessions import by_password, is_in, row_of
 
 from apps.accounts.credentials import Credential, SecondFactorNeededError, principal_of
 from apps.accounts.models import SignIn, User
