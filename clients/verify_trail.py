@@ -1,6 +1,6 @@
 """Checks an exported trail without access to the installation that made it.
 
-    python verify_trail.py trail.ndjson [--key signing-1=BASE64] [--checkpoints FILE]
+    python verify_trail.py trail.ndjson [--key signing-1=BASE64] [--checkpoints FILE [--part]]
 
 Needs Python 3.10 or later and the package `cryptography`. It recomputes the digest of every entry
 from its text and the digest before, compares numbers and links, and checks the Ed25519 signature
@@ -8,7 +8,8 @@ and the links of every checkpoint. Exit code 0: it holds; 1: it does not; 2: it 
 
 The keys inside the file prove only that it agrees with itself. Name the keys that you were given
 by another way (`--key`, as often as there are keys), and give the file of checkpoints that you
-kept from earlier (`--checkpoints`): then nobody can have rewritten what was signed before.
+kept from earlier (`--checkpoints`): then nobody can have rewritten what was signed before, or have
+cut off the end. An export that was asked for with `until` ends earlier on purpose: say `--part`.
 The `code` of entries is made with a secret key and is checked by the installation itself.
 """
 
@@ -77,6 +78,8 @@ class Check:
             )
         self.chain, self.keys = header["chain"], keys
         self.expected, self.last = header["first"], header["last"]
+        if not (isinstance(self.expected, int) and isinstance(self.last, int)):
+            raise UnreadableError("it does not say from which entry to which it goes")
         self.previous: str | None = None if header["first"] > 1 else "0" * 64
         self.digests: dict[int, str] = {}
         self.marks: list[tuple[int, str]] = []
@@ -85,7 +88,9 @@ class Check:
     def entry(self, line: dict) -> None:
         seq = line["seq"]
         if seq != self.expected:
-            raise BrokenError(f"entry {self.expected} is missing; entry {seq} follows")
+            raise BrokenError(
+                f"entry {self.expected} is missing; entry {seq!a} follows"
+            )
         if self.previous is not None and line["previous"] != self.previous:
             raise BrokenError(f"entry {seq} does not follow the one before it")
         if sha256(f"{line['previous']}\n{line['body']}") != line["digest"]:
@@ -133,7 +138,25 @@ def kept_marks(path: str, check: Check) -> list[tuple[int, str]]:
     return [(c["seq"], c["digest"]) for c in claims if c["chain"] == check.chain]
 
 
-def verify(path: str, given: dict[str, bytes], kept: str | None) -> str:
+def compare_kept(check: Check, path: str, *, part: bool) -> str:
+    """Compare with what was kept from earlier; says how many spoke of these entries."""
+    marks = kept_marks(path, check)
+    furthest = max((seq for seq, _ in marks), default=0)
+    if furthest > check.last and not part:
+        raise BrokenError(
+            f"the file ends with entry {check.last}, and a checkpoint that you kept speaks of entry "
+            f"{furthest}. If you asked for a part only, say --part"
+        )
+    check.compare(marks, "a checkpoint that you kept")
+    of_these = sum(seq in check.digests for seq, _ in marks)
+    if not of_these:
+        raise UnreadableError(f"no checkpoint in {path} speaks of these entries")
+    return f" {of_these} checkpoints that you kept say the same."
+
+
+def verify(
+    path: str, given: dict[str, bytes], kept: str | None, *, part: bool = False
+) -> str:
     """One sentence about an export that holds. Raises BrokenError or UnreadableError."""
     lines = lines_of(path)
     header = next(lines, {})
@@ -150,8 +173,7 @@ def verify(path: str, given: dict[str, bytes], kept: str | None) -> str:
         ended = kind == "end"
     if not ended:
         raise BrokenError("the end is missing: the file was cut off")
-    if kept:
-        check.compare(kept_marks(kept, check), "a checkpoint that you kept")
+    compared = compare_kept(check, kept, part=part) if kept else ""
     proof = (
         "signed by the keys you gave"
         if given
@@ -160,8 +182,9 @@ def verify(path: str, given: dict[str, bytes], kept: str | None) -> str:
         )
     )
     return (
-        f"{len(check.digests)} entries of {header['organisation']} hold, "
-        f"{len(check.marks)} checkpoints; {proof}."
+        # The name is the file's own word, and quoted so that it cannot pass for ours.
+        f"entries {header['first']} to {check.last} of {header['organisation']!a} hold, "
+        f"{len(check.marks)} checkpoints; {proof}.{compared}"
     )
 
 
@@ -172,15 +195,18 @@ def main() -> int:
     parser.add_argument("file")
     parser.add_argument("--key", action="append", default=[], metavar="NAME=BASE64")
     parser.add_argument("--checkpoints", metavar="FILE")
+    parser.add_argument("--part", action="store_true")
     options = parser.parse_args()
     try:
         pairs = [told.partition("=")[::2] for told in options.key]
         given = {name: base64.b64decode(key, validate=True) for name, key in pairs}
-        print(verify(options.file, given, options.checkpoints))
+        print(verify(options.file, given, options.checkpoints, part=options.part))
     except BrokenError as error:
         print(f"The trail does not hold: {error}.")
         return 1
-    except (UnreadableError, KeyError, TypeError, ValueError) as error:
+    except (
+        UnreadableError, AttributeError, KeyError, RecursionError, TypeError, ValueError,
+    ) as error:  # fmt: skip
         print(f"This cannot be checked: {error}.", file=sys.stderr)
         return 2
     return 0

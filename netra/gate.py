@@ -91,8 +91,16 @@ def _weigh(scope: Scope) -> None:
         most = f"{settings.NETRA_HEADER_BYTES_MAX // 1024} KiB of headers are read."
         raise HeavyError(431, f"No more than {most}")
     lengths = [value for name, value in headers if name == b"content-length"]
-    if any(length.isdigit() and int(length) > _body_max() for length in lengths):
+    if any(_is_longer(length, _body_max()) for length in lengths):
         raise _too_large()
+
+
+def _is_longer(told: bytes, most: int) -> bool:
+    """Python reads no number of thousands of digits."""
+    digits = told.lstrip(b"0")
+    return told.isdigit() and (
+        len(digits) > len(str(most)) or int(digits or b"0") > most
+    )
 
 
 def _measured(receive: Receive) -> Receive:

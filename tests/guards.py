@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 
 GUARDED = ("audits_entry", "audits_checkpoint")
+KEPT = (*GUARDED, "audits_head")
 
 
 def triggers() -> dict[str, str]:
@@ -18,14 +19,14 @@ def triggers() -> dict[str, str]:
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN (%s, %s)",
-                GUARDED,
+                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN (%s, %s, %s)",
+                KEPT,
             )
         else:
             cursor.execute(
                 "SELECT tgname, '' FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' "
-                "AND tgrelid IN (to_regclass(%s), to_regclass(%s))",
-                GUARDED,
+                "AND tgrelid IN (to_regclass(%s), to_regclass(%s), to_regclass(%s))",
+                KEPT,
             )
         return dict(cursor.fetchall())
 

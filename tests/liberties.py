@@ -31,6 +31,7 @@ WRITERS = {
 
 # Where a scope over all organisations is opened, and nowhere else (ARCHITECTURE 6).
 SYSTEM_SCOPES = {
+    "apps.audits.isolation.links",  # rows that point at another organisation's
     "apps.audits.checkpoints",  # which chains have news
     "apps.audits.retention",  # trails that reach back too far
     "apps.audits.verification",  # every chain, read only
@@ -52,6 +53,7 @@ SYSTEM_SCOPES = {
     "apps.executions.retention",  # logs that reach back too far
     "apps.executions.runner",
     "apps.executions.tracker",  # whose views are void
+    "apps.issues.surfaces",  # a canary's issue takes a number of the common row
     "apps.issues.sweeper",  # all issues share one row of numbers
     "apps.ops.demo.seed",
     "apps.ops.health",  # counts only

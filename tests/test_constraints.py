@@ -17,7 +17,11 @@ __all__ = ["world"]  # a fixture
 
 pytestmark = [pytest.mark.django_db, pytest.mark.mission_critical]
 
-GUARDED = {"entry", "checkpoint"}  # never changed: the database's guards come first
+GUARDED = {
+    "entry",
+    "checkpoint",
+    "head",
+}  # never changed, or not so: the database's guards come first
 
 # name → (which row, what it is changed to). Checks are broken by changing a valid row …
 CHANGED: dict[str, tuple[str, dict[str, object]]] = {
@@ -78,7 +82,12 @@ CHANGED: dict[str, tuple[str, dict[str, object]]] = {
         },
     ),
     "audits_accessgrant_reviewed_by_another": ("grant", {"reviewed_by": OWN}),
+    "audits_isolationaudit_verdict_known": ("audit", {"verdict": "fine"}),
+    "audits_isolationaudit_ends_when_over": ("audit", {"ended_at": None}),
+    "audits_isolationaudit_passes_only_when_all_held": ("audit", {"breached": 1}),
+    "audits_probe_outcome_known": ("probe", {"outcome": "maybe"}),
     "accounts_identity_status_known": ("identity", {"status": "gone"}),
+    "accounts_identity_never_makes_owners": ("identity", {"role": "owner"}),
     "accounts_identity_sub_present": ("identity", {"sub": ""}),
     "accounts_token_digest_present": ("token", {"digest": ""}),
     "executions_stream_range_sane": ("stream", {"first_kept": 99}),
@@ -157,6 +166,8 @@ TWINS: dict[str, tuple[str, dict[str, object]]] = {
     "accounts_directorymember_once": ("directory_member", {}),
     "audits_entry_numbered": ("entry", {}),
     "audits_checkpoint_once": ("checkpoint", {}),
+    "audits_isolationaudit_one_at_a_time": ("running_audit", {}),
+    "audits_probe_numbered": ("probe", {}),
     "executions_execution_one_claimed_per_stream": ("running", {}),
     "executions_attempt_one_per_claim": ("attempt", {"ended_at": NOW}),
     "executions_attempt_one_open": ("attempt", {"fence": 2}),

@@ -13,6 +13,8 @@ from django_scopes.exceptions import ScopeError
 
 from apps.core.tenancy import (
     NoScopeError,
+    Scope,
+    ScopeKind,
     TenantModel,
     current_scope,
     staff,
@@ -161,6 +163,26 @@ def test_a_tenant_inside_a_system_scope_is_a_tenant_again() -> None:
 def test_a_scope_ends_even_when_its_block_fails() -> None:
     with pytest.raises(ZeroDivisionError), tenant(A):
         1 / 0  # noqa: B018
+
+    with pytest.raises(NoScopeError):
+        current_scope()
+    with pytest.raises(ScopeError):
+        TENANTS[0]._default_manager.exists()
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    "scope",
+    [
+        Scope(ScopeKind.TENANT),
+        Scope(ScopeKind.TENANT, A, "x"),
+        Scope(ScopeKind.STAFF, None, "x"),
+    ],  # type: ignore[arg-type]
+    ids=["no organisation", "no person", "no staff"],
+)
+def test_a_scope_that_cannot_be_told_to_the_database_is_not_left_open(scope) -> None:
+    with pytest.raises((NoScopeError, AttributeError)):
+        scope.__enter__()
 
     with pytest.raises(NoScopeError):
         current_scope()

@@ -13,7 +13,15 @@ from apps.accounts import models as accounts
 from apps.agents.models import Agent
 from apps.audits import receipts, trail
 from apps.audits.acts import Act
-from apps.audits.models import AccessGrant, Checkpoint, Entry, Head, Receipt
+from apps.audits.models import (
+    AccessGrant,
+    Checkpoint,
+    Entry,
+    Head,
+    IsolationAudit,
+    Probe,
+    Receipt,
+)
 from apps.chat import models as chat
 from apps.core.models import Flag
 from apps.executions import models as executions
@@ -35,7 +43,7 @@ def world(alice_principal, alice, bob, acme, globex, support) -> dict[str, Row]:
     """One valid row of every table."""
     with TESTS:
         rows = _accounts(alice, acme) | _sign_in(alice, bob, acme, globex)
-        return rows | _executions(alice_principal) | _others(alice, acme)
+        return rows | _audits() | _executions(alice_principal) | _others(alice, acme)
 
 
 def _accounts(alice, acme) -> dict[str, Row]:
@@ -107,6 +115,29 @@ def _sign_in(alice, bob, acme, globex) -> dict[str, Row]:
             organisation_id=acme.pk, staff_id=OWN, staff_label="s", reach="thread",
             reach_id=OTHER, reason="incident", explanation="x", ticket="T-1",
             consent="customer", requested_at=NOW,
+        ),
+    }  # fmt: skip
+
+
+def _audits() -> dict[str, Row]:
+    said = {
+        "organisation_id": trail.PLATFORM,
+        "trigger": "command",
+        "release": "1",
+        "database": "sqlite",
+        "began_at": NOW,
+        "seen_at": NOW,
+    }
+    audit = IsolationAudit.objects.create(
+        **said, verdict="passed", held=1, ended_at=NOW
+    )
+    return {
+        "audit": audit,
+        "running_audit": IsolationAudit.objects.create(**said),
+        "probe": Probe.objects.create(
+            organisation_id=trail.PLATFORM, audit_id=audit.pk, number=1, kind="route",
+            surface="GET /", check_name="foreign", outcome="held", request="r",
+            expected="e", got="g",
         ),
     }  # fmt: skip
 

@@ -9,15 +9,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts import validity
 from apps.accounts.domains.names import domain_of
 from apps.accounts.models import (
     Domain,
-    Identity,
     IdentityProvider,
     Membership,
     Organisation,
@@ -27,6 +25,8 @@ from apps.accounts.models import (
 )
 from apps.accounts.permissions import Operation, TokenScope, can
 from apps.accounts.plans import PLANS, Plan, Tier
+from apps.accounts.session_store import SessionStore
+from apps.core import canaries
 from apps.core.actors import Actor
 from apps.core.errors import NotAllowedError, NotAuthenticatedError, NotFoundError
 from apps.core.tenancy import Scope, system, tenant
@@ -95,11 +95,22 @@ def memberships_of(user_id: UUID) -> list[Membership]:
             user__is_active=True,
             organisation__status=Organisation.Status.ACTIVE,
         )
-        return list(
-            rows.exclude(organisation__kind=Organisation.Kind.CANARY).order_by(
-                "created_at", "id"
-            )
-        )
+        return list(rows.exclude(shut_out()).order_by("created_at", "id"))
+
+
+def is_a_customers(user_id: UUID) -> bool:
+    """Whether a person belongs to any organisation but the platform's own."""
+    with system("accounts: which organisations a person belongs to"):
+        rows = Membership.objects.filter(user_id=user_id)
+        others = rows.exclude(organisation__kind=Organisation.Kind.PLATFORM)
+        return bool(others.exists())
+
+
+def shut_out() -> Q:
+    """Canaries, whose people come in only where an isolation audit runs."""
+    canary = Q(organisation__kind=Organisation.Kind.CANARY)
+    inside = canaries.admitted()
+    return canary & ~Q(organisation_id__in=inside) if inside else canary
 
 
 def principal_for(user_id: UUID, slug: str | None = None) -> Principal:
@@ -143,11 +154,12 @@ def principal_from_token(secret: str, slug: str | None = None) -> Principal:
 
 def sign_in_of(session_key: str | None) -> SignIn:
     """A session that holds, read again from the store; raises NotAuthenticatedError."""
-    now = timezone.now()
-    row = validity.live([session_key], now).get(session_key) if session_key else None
+    store = SessionStore(session_key)
+    key = store.session_key  # none where it has not the form of one
+    row = validity.live([key], timezone.now()).get(key) if key else None
     if row is None:
         raise NotAuthenticatedError
-    session = SessionStore(session_key).load()
+    session = store.load()
     if (
         session.get(SESSION_KEY) != str(row.user_id)
         or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS
@@ -238,19 +250,6 @@ def accounts_outside(domain: Domain) -> QuerySet[User]:
     members = Membership.objects.filter(organisation_id=domain.organisation_id)
     return User.objects.filter(email__iendswith=f"@{domain.domain}").exclude(
         pk__in=members.values("user_id")
-    )
-
-
-def members_without_provider(organisation_id: UUID) -> QuerySet[User]:
-    """Members whom enforced sign-in would lock out: no provider has vouched for them so far."""
-    places = Membership.objects.filter(organisation_id=organisation_id)
-    vouched = Identity.objects.filter(
-        organisation_id=organisation_id,
-        status=Identity.Status.ACTIVE,
-        provider__enabled=True,
-    )
-    return User.objects.filter(pk__in=places.values("user_id"), is_active=True).exclude(
-        pk__in=vouched.values("user_id")
     )
 
 

@@ -6,11 +6,11 @@ enforced sign-in through the provider, fresh authentication) belongs to the adap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from apps.accounts import actions
+from apps.accounts import actions, standing
 from apps.accounts.access import proved_domains
 from apps.accounts.domains.names import domain_of, normal_address
 from apps.accounts.models import (
@@ -18,10 +18,17 @@ from apps.accounts.models import (
     Identity,
     IdentityProvider,
     Membership,
-    Organisation,
     User,
 )
-from apps.accounts.roles import GIVEN, claim_values, highest, mapped_role
+from apps.accounts.roles import (
+    GIVEN,
+    RoleFrom,
+    RoleGiven,
+    claim_values,
+    highest,
+    role_told,
+)
+from apps.accounts.standing import Rule
 from apps.core.actors import Actor
 from apps.core.errors import NotAllowedError
 
@@ -57,6 +64,40 @@ class Claims:
         return normal_address(self.emails[0])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Whom the claims lead to at present: by the subject, else by the address."""
+
+    identity: Identity | None = None
+    user: User | None = None
+    place: Membership | None = None  # in the provider's organisation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How one rule was answered. After the first refusal no other is asked."""
+
+    rule: str
+    asked: bool = True
+    refusal: SignInRefusedError | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.asked and self.refusal is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Every rule's verdict in the order in which they are asked, and whom they were asked about."""
+
+    verdicts: tuple[Verdict, ...]
+    found: Found
+
+    @property
+    def refusal(self) -> SignInRefusedError | None:
+        return next((v.refusal for v in self.verdicts if v.refusal is not None), None)
+
+
 def admit(
     provider: IdentityProvider, claims: Claims, *, now: datetime | None = None
 ) -> User:
@@ -64,144 +105,286 @@ def admit(
 
     (provider, sub) is the person. An address only ever finds a member of the same organisation.
     """
-    check_claims(provider, claims)
-    known = (
-        Identity.objects.select_related("user")
-        .select_for_update(no_key=True, of=("self", "user"))
-        .filter(provider=provider, sub=claims.sub)
-        .first()
+    judged = judge(provider, claims, lock=True)
+    if judged.refusal is not None:
+        raise judged.refusal
+    found = judged.found
+    user = found.user or actions.create_person(
+        actor=ACTOR,
+        email=claims.email,
+        name=claims.name[:150],
+        organisation_id=provider.organisation_id,
     )
-    user: User
-    if known is not None:
-        user = known.user
-        _check_identity(known)
-    else:
-        user = _member_with_address(provider, claims) or _newcomer(provider, claims)
-    check_person(provider, user)
-    _settle(provider, user, claims)
+    _settle(provider, user, found.place, claims)
     actions.link_identity(
         actor=ACTOR,
         provider=provider,
         user=user,
         sub=claims.sub,
         email=claims.email,
+        role=_told(provider, claims).role if _gives_roles(provider) else "",
         now=now,
     )
     return user
 
 
-def role_for(provider: IdentityProvider, claims: Claims) -> str:
-    """The role that the provider gives this person: the highest mapped one, else its default."""
-    values = claim_values(claims.attributes, provider.role_claim)
-    return mapped_role(values, provider.role_map) or str(provider.default_role)
+def judge(
+    provider: IdentityProvider, claims: Claims, *, lock: bool = False
+) -> Judgement:
+    """Ask every rule, and write nothing. `lock` keeps what was found until the transaction ends."""
+    verdicts = _ask(CLAIM_RULES, provider, claims, Found())
+    passed = verdicts[-1].passed
+    found = _find(provider, claims, lock=lock) if passed else Found()
+    verdicts += _ask(PERSON_RULES, provider, claims, found, go_on=passed)
+    return Judgement(verdicts=tuple(verdicts), found=found)
 
 
-def check_claims(provider: IdentityProvider, claims: Claims) -> None:
-    """A provider may assert the domains its organisation proved; this is what stops take-overs between customers."""
-    if not claims.sub or len(claims.sub) > SUB_LENGTH or not claims.emails:
-        raise SignInRefusedError(
-            f"{provider.name} did not tell us who you are: the subject or the e-mail address is missing.",
-            rule="claims_present",
-            fix="Ask your administrator to release the e-mail address to Netra.",
-        )
-    proved = proved_domains(provider.organisation_id)
-    for email in claims.emails:
-        if domain_of(email) not in proved:
-            raise SignInRefusedError(
-                f"{provider.name} may not speak for {email}.",
-                rule="own_domain",
-                fix="Sign in with an address of your company's own domain, or through your own company.",
-                asserted=email,
-                allowed_domains=", ".join(sorted(proved)),
-            )
-    if claims.unverified:
-        raise SignInRefusedError(
-            f"{provider.name} has not verified {claims.email}.",
-            rule="verified_address",
-            fix="Confirm your e-mail address with your company, then sign in again.",
-            asserted=claims.email,
-        )
+def role_given(
+    provider: IdentityProvider, place: Membership | None, claims: Claims
+) -> RoleGiven:
+    """The role that this sign-in leads to: the highest mapped one, else the provider's default.
 
-
-def check_person(provider: IdentityProvider, user: User) -> None:
-    """Closed accounts stay out, and no customer's provider yields a member of staff."""
-    if not user.is_active:
-        raise SignInRefusedError(
-            "This account is closed.",
-            rule="active_account",
-            fix="Ask an owner of your organisation to open it again.",
-            email=user.email,
-        )
-    if user.is_staff and provider.organisation.kind != Organisation.Kind.PLATFORM:
-        raise SignInRefusedError(
-            "Members of Netra's staff do not sign in through a customer.",
-            rule="staff_elsewhere",
-            fix="Sign in with your password, or through Netra's own provider.",
-            email=user.email,
-        )
-
-
-def _check_identity(identity: Identity) -> None:
-    if identity.status == Identity.Status.ACTIVE:
-        return
-    # Removing a person suspends their identities: a sign-in must not undo it.
-    if identity.reason == Identity.Reason.REMOVED:
-        raise SignInRefusedError(
-            f"You no longer belong to {identity.provider.organisation.name}.",
-            rule="still_a_member",
-            fix="Ask an owner of the organisation to add you again.",
-            email=identity.email,
-        )
-    raise SignInRefusedError(
-        "This way of signing in is suspended.",
-        rule="identity_active",
-        fix="Ask an owner of your organisation to lift the suspension.",
-        email=identity.email,
-    )
-
-
-def _settle(provider: IdentityProvider, user: User, claims: Claims) -> None:
-    """Bring membership, role and address up to what the provider says now.
-
-    The membership's row is locked first, so that the trail's head is the last lock.
+    Who has a place follows the map, or what the directory's groups give where that is more.
     """
-    place = (
-        Membership.objects.select_for_update()
-        .filter(organisation_id=provider.organisation_id, user=user)
-        .first()
-    )
+    if place is not None and place.role == Membership.Role.OWNER:
+        return RoleGiven(role=place.role, by=RoleFrom.OWNER)
+    if place is not None and not _gives_roles(provider):
+        return RoleGiven(role=place.role, by=RoleFrom.KEPT)
+    told = _told(provider, claims)
     if place is None:
-        _join(provider, user, claims)
-    elif provider.role_claim and provider.role_map:
-        _follow_role(provider, place, claims)
-    if claims.email != user.email:
-        _follow_address(provider, user, claims)
-
-
-def _join(provider: IdentityProvider, user: User, claims: Claims) -> None:
-    if not provider.creates_members:
-        raise _not_invited(provider, claims)
-    actions.add_member(
-        actor=ACTOR,
-        organisation=provider.organisation,
-        user=user,
-        role=role_for(provider, claims),
-    )
-
-
-def _follow_role(provider: IdentityProvider, place: Membership, claims: Claims) -> None:
-    """Raise or lower to the mapped role, or to what the directory's groups give where that is more.
-
-    Owners are made by hand and stay.
-    """
-    if place.role == Membership.Role.OWNER:
-        return
+        return told
     groups = DirectoryMember.objects.filter(
         organisation_id=place.organisation_id, person__user_id=place.user_id
     ).values_list("group__role", flat=True)
-    role = highest([role_for(provider, claims), *(r for r in groups if r in GIVEN)])
-    if role is not None and role != place.role:
+    role = highest([told.role, *(r for r in groups if r in GIVEN)])
+    if role is None or role == told.role:
+        return told
+    return RoleGiven(role=role, by=RoleFrom.DIRECTORY)
+
+
+def _gives_roles(provider: IdentityProvider) -> bool:
+    return bool(provider.role_claim and provider.role_map)
+
+
+def _told(provider: IdentityProvider, claims: Claims) -> RoleGiven:
+    """What the provider alone gives."""
+    values = claim_values(claims.attributes, provider.role_claim)
+    return role_told(values, provider.role_map, str(provider.default_role))
+
+
+def _find(provider: IdentityProvider, claims: Claims, *, lock: bool) -> Found:
+    """Identity and person are locked before the membership, and the trail's head after both."""
+    identities = Identity.objects.select_related("user")
+    places = Membership.objects.all()
+    if lock:
+        identities = identities.select_for_update(no_key=True, of=("self", "user"))
+        places = places.select_for_update()
+    known = identities.filter(provider=provider, sub=claims.sub).first()
+    user = (
+        known.user
+        if known is not None
+        else User.objects.filter(email__iexact=claims.email).first()
+    )
+    own = places.filter(organisation_id=provider.organisation_id, user=user)
+    return Found(identity=known, user=user, place=own.first() if user else None)
+
+
+# -- the rules, in the order in which they are asked ---------------------------------------
+
+
+def _claims_present(
+    provider: IdentityProvider, claims: Claims, _: Found
+) -> SignInRefusedError | None:
+    if claims.sub and len(claims.sub) <= SUB_LENGTH and claims.emails:
+        return None
+    return SignInRefusedError(
+        f"{provider.name} did not tell us who you are: the subject or the e-mail address is missing.",
+        rule="claims_present",
+        fix="Ask your administrator to release the e-mail address to Netra.",
+    )
+
+
+def _own_domain(
+    provider: IdentityProvider, claims: Claims, _: Found
+) -> SignInRefusedError | None:
+    """A provider may assert the domains its organisation proved; this is what stops take-overs between customers."""
+    proved = proved_domains(provider.organisation_id)
+    foreign = standing.foreign_among(claims.emails, proved)
+    if foreign is None:
+        return None
+    return SignInRefusedError(
+        f"{provider.name} may not speak for {foreign}.",
+        rule=Rule.OWN_DOMAIN,
+        fix="Sign in with an address of your company's own domain, or through your own company.",
+        asserted=foreign,
+        allowed_domains=", ".join(sorted(proved)),
+    )
+
+
+def _verified_address(
+    provider: IdentityProvider, claims: Claims, _: Found
+) -> SignInRefusedError | None:
+    if not claims.unverified:
+        return None
+    return SignInRefusedError(
+        f"{provider.name} has not verified {claims.email}.",
+        rule="verified_address",
+        fix="Confirm your e-mail address with your company, then sign in again.",
+        asserted=claims.email,
+    )
+
+
+def _still_a_member(
+    provider: IdentityProvider, _: Claims, found: Found
+) -> SignInRefusedError | None:
+    known = found.identity
+    if known is None or standing.against_identity(known) != Rule.STILL_A_MEMBER:
+        return None
+    return SignInRefusedError(
+        f"You no longer belong to {provider.organisation.name}.",
+        rule=Rule.STILL_A_MEMBER,
+        fix="Ask an owner of the organisation to add you again.",
+        email=known.email,
+    )
+
+
+def _identity_active(
+    _: IdentityProvider, __: Claims, found: Found
+) -> SignInRefusedError | None:
+    known = found.identity
+    if known is None or standing.against_identity(known) != Rule.IDENTITY_ACTIVE:
+        return None
+    return SignInRefusedError(
+        "This way of signing in is suspended.",
+        rule=Rule.IDENTITY_ACTIVE,
+        fix="Ask an owner of your organisation to lift the suspension.",
+        email=known.email,
+    )
+
+
+def _same_organisation(
+    provider: IdentityProvider, claims: Claims, found: Found
+) -> SignInRefusedError | None:
+    """An address finds members only; whom the subject finds was one when it was linked."""
+    if found.identity is not None or found.user is None or found.place is not None:
+        return None
+    return SignInRefusedError(
+        f"{claims.email} belongs to an account outside {provider.organisation.name}.",
+        rule="same_organisation",
+        fix="Ask support to move the account; that needs the consent of both organisations.",
+        asserted=claims.email,
+    )
+
+
+def _one_person_per_address(
+    provider: IdentityProvider, claims: Claims, found: Found
+) -> SignInRefusedError | None:
+    if found.identity is not None or found.user is None:
+        return None
+    if not Identity.objects.filter(provider=provider, user=found.user).exists():
+        return None
+    return SignInRefusedError(
+        f"Somebody else has signed in as {claims.email} before.",
+        rule="one_person_per_address",
+        fix="Ask your administrator whether the address was given to another person.",
+        asserted=claims.email,
+    )
+
+
+def _active_account(
+    provider: IdentityProvider, _: Claims, found: Found
+) -> SignInRefusedError | None:
+    if _against(provider, found) != Rule.ACTIVE_ACCOUNT or found.user is None:
+        return None
+    return SignInRefusedError(
+        "This account is closed.",
+        rule=Rule.ACTIVE_ACCOUNT,
+        fix="Ask an owner of your organisation to open it again.",
+        email=found.user.email,
+    )
+
+
+def _staff_elsewhere(
+    provider: IdentityProvider, _: Claims, found: Found
+) -> SignInRefusedError | None:
+    """No customer's provider yields a member of staff."""
+    if _against(provider, found) != Rule.STAFF_ELSEWHERE or found.user is None:
+        return None
+    return SignInRefusedError(
+        "Members of Netra's staff do not sign in through a customer.",
+        rule=Rule.STAFF_ELSEWHERE,
+        fix="Sign in with your password, or through Netra's own provider.",
+        email=found.user.email,
+    )
+
+
+def _against(provider: IdentityProvider, found: Found) -> Rule | None:
+    user = found.user
+    return standing.against_person(user, provider.organisation) if user else None
+
+
+def _invited(
+    provider: IdentityProvider, claims: Claims, found: Found
+) -> SignInRefusedError | None:
+    if found.place is not None or provider.creates_members:
+        return None
+    return SignInRefusedError(
+        f"{claims.email} has not been invited to {provider.organisation.name}.",
+        rule="invited",
+        fix="Ask an owner of the organisation to add you.",
+        asserted=claims.email,
+    )
+
+
+Asked = Callable[[IdentityProvider, Claims, Found], SignInRefusedError | None]
+CLAIM_RULES: dict[str, Asked] = {
+    "claims_present": _claims_present,
+    Rule.OWN_DOMAIN: _own_domain,
+    "verified_address": _verified_address,
+}
+PERSON_RULES: dict[str, Asked] = {
+    Rule.STILL_A_MEMBER: _still_a_member,
+    Rule.IDENTITY_ACTIVE: _identity_active,
+    "same_organisation": _same_organisation,
+    "one_person_per_address": _one_person_per_address,
+    Rule.ACTIVE_ACCOUNT: _active_account,
+    Rule.STAFF_ELSEWHERE: _staff_elsewhere,
+    "invited": _invited,
+}
+
+
+def _ask(
+    rules: Mapping[str, Asked],
+    provider: IdentityProvider,
+    claims: Claims,
+    found: Found,
+    *,
+    go_on: bool = True,
+) -> list[Verdict]:
+    verdicts = []
+    for name, ask in rules.items():
+        refusal = ask(provider, claims, found) if go_on else None
+        verdicts.append(Verdict(rule=str(name), asked=go_on, refusal=refusal))
+        go_on = go_on and refusal is None
+    return verdicts
+
+
+# -- what a sign-in writes -----------------------------------------------------------------
+
+
+def _settle(
+    provider: IdentityProvider, user: User, place: Membership | None, claims: Claims
+) -> None:
+    """Bring membership, role and address up to what the provider says now."""
+    role = role_given(provider, place, claims).role
+    if place is None:
+        actions.add_member(
+            actor=ACTOR, organisation=provider.organisation, user=user, role=role
+        )
+    elif role != place.role:
         actions.change_role(actor=ACTOR, membership=place, role=role)
+    if claims.email != user.email:
+        _follow_address(provider, user, claims)
 
 
 def _follow_address(provider: IdentityProvider, user: User, claims: Claims) -> None:
@@ -213,52 +396,3 @@ def _follow_address(provider: IdentityProvider, user: User, claims: Claims) -> N
             email=claims.email,
             organisation_id=provider.organisation_id,
         )
-
-
-def _member_with_address(provider: IdentityProvider, claims: Claims) -> User | None:
-    user = User.objects.filter(email__iexact=claims.email).first()
-    if user is None:
-        return None
-    if not _is_member(provider, user):
-        raise SignInRefusedError(
-            f"{claims.email} belongs to an account outside {provider.organisation.name}.",
-            rule="same_organisation",
-            fix="Ask support to move the account; that needs the consent of both organisations.",
-            asserted=claims.email,
-        )
-    if Identity.objects.filter(provider=provider, user=user).exists():
-        raise SignInRefusedError(
-            f"Somebody else has signed in as {claims.email} before.",
-            rule="one_person_per_address",
-            fix="Ask your administrator whether the address was given to another person.",
-            asserted=claims.email,
-        )
-    return user
-
-
-def _newcomer(provider: IdentityProvider, claims: Claims) -> User:
-    if not provider.creates_members:
-        raise _not_invited(provider, claims)
-    return actions.create_person(
-        actor=ACTOR,
-        email=claims.email,
-        name=claims.name[:150],
-        organisation_id=provider.organisation_id,
-    )
-
-
-def _not_invited(provider: IdentityProvider, claims: Claims) -> SignInRefusedError:
-    return SignInRefusedError(
-        f"{claims.email} has not been invited to {provider.organisation.name}.",
-        rule="invited",
-        fix="Ask an owner of the organisation to add you.",
-        asserted=claims.email,
-    )
-
-
-def _is_member(provider: IdentityProvider, user: User) -> bool:
-    return bool(
-        Membership.objects.filter(
-            organisation_id=provider.organisation_id, user=user
-        ).exists()
-    )

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from apps.accounts.access import digest
+from apps.accounts.access import digest, shut_out
 from apps.accounts.models import (
     Identity,
     Membership,
@@ -54,7 +54,7 @@ def caller_with(secret: str, *, now: datetime | None = None) -> Caller:
                 organisation__status=Organisation.Status.ACTIVE,
             )
             .exclude(expires_at__lte=now or timezone.now())
-            .exclude(organisation__kind=Organisation.Kind.CANARY)
+            .exclude(shut_out())
             .first()
         )
     if token is None:

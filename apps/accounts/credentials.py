@@ -71,7 +71,7 @@ def principal_of(credential: Credential, slug: str | None) -> Principal:
     if credential.kind == "token":
         return principal_from_token(credential.secret, slug)
     row = sign_in_of(credential.secret)
-    if row.user.is_staff and not validity.is_strong(row):
+    if validity.lacks_factor(row):
         raise SecondFactorNeededError
     return principal_for(row.user_id, slug)
 
@@ -107,7 +107,9 @@ def roles_of(
         if credential.kind == "token":
             return digest(credential.secret) in tokens
         row = live.get(credential.secret)
-        return row is not None and row.user_id == user_id
+        if row is None or validity.lacks_factor(row):
+            return False
+        return row.user_id == user_id
 
     return {
         credential: roles[place]

@@ -34,9 +34,9 @@ class Person:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """All that look like addresses: the directory must be allowed to speak for each."""
-        named = (self.user_name, self.email)
-        return tuple(name for name in named if "@" in name) or (self.address,)
+        """Those that the directory must be allowed to speak for: a user name that looks like one counts."""
+        named = [self.user_name] if "@" in self.user_name else []
+        return tuple(dict.fromkeys([self.address, *named]))
 
     @property
     def full_name(self) -> str:

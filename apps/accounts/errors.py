@@ -52,3 +52,17 @@ class NoWayInError(ConflictError):
 
     code = "no_way_in"
     fix = "First set up a provider that is switched on, and prove a domain."
+
+
+class NoOwnerInsideError(ConflictError):
+    """No owner of the organisation could sign in any more."""
+
+    code = "no_owner_inside"
+    fix = "Let an owner sign in through the provider once, then switch it on."
+
+
+class LockoutNotConfirmedError(ConflictError):
+    """People could not sign in any more, and nobody has agreed to this very list of them."""
+
+    code = "lockout_not_confirmed"
+    fix = "Look at the list on the organisation's page as it is now, and confirm it."

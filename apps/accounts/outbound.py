@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTimeError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,7 +36,9 @@ PORTS = {"https": 443, "http": 80}
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_look_ups = ThreadPoolExecutor(4, "netra-look-up")
+_look_ups = ThreadPoolExecutor(16, "netra-look-up")
+_asked: dict[tuple[str, int], Future[list[str]]] = {}
+_asking = threading.Lock()
 
 
 class OutboundError(NetraError):
@@ -92,6 +94,7 @@ class Answer:
     status: int
     kind: str
     body: bytes
+    date: str = ""  # by the clock over there, as its header has it
 
     def json(self) -> dict[str, Any]:
         """The body as one JSON object."""
@@ -167,6 +170,9 @@ def _fetch(
     alarm.daemon = True
     alarm.start()
     try:
+        connection.connect()
+        if expired.is_set():  # while TLS greeted there was nothing that could be ended
+            raise TimeoutError
         connection.request(method, path, body=body, headers={**sent, **headers})
         with connection.getresponse() as response:
             answer = _read(host, response)
@@ -190,8 +196,8 @@ def _read(host: str, response: http.client.HTTPResponse) -> Answer:
         raise AnswerTooLargeError(
             f"{host} answered with more than {LARGEST} bytes.", host=host
         )
-    kind = response.headers.get_content_type()
-    return Answer(host=host, status=response.status, kind=kind, body=body)
+    kind, date = response.headers.get_content_type(), response.headers.get("Date", "")
+    return Answer(host=host, status=response.status, kind=kind, body=body, date=date)
 
 
 def _told(host: str, error: Exception, *, late: bool) -> OutboundError:
@@ -230,17 +236,29 @@ def _checked_addresses(parts: SplitResult) -> list[str]:
 
 
 def _addresses(host: str, port: int) -> list[Address]:
-    waiting = _look_ups.submit(_look_up, host, port)
     try:
-        told = waiting.result(LOOK_UP_SECONDS)
+        told = _asked_for(host, port).result(LOOK_UP_SECONDS)
     except NotInTimeError as error:
-        waiting.cancel()
         raise TooSlowError(
             f"The name {host} is not told in time.", host=host
         ) from error
     except (OSError, UnicodeError) as error:
         raise UnreachableError(f"The name {host} is not known.", host=host) from error
     return [ipaddress.ip_address(each.partition("%")[0]) for each in told]
+
+
+def _asked_for(host: str, port: int) -> Future[list[str]]:
+    """The look-up of a name that is under way, or a new one.
+
+    A name that nobody answers for so holds one thread, however often it is asked.
+    """
+    with _asking:
+        under_way = _asked.get((host, port))
+        if under_way is None or under_way.done():
+            under_way = _look_ups.submit(_look_up, host, port)
+            _asked[host, port] = under_way
+    under_way.add_done_callback(lambda _: _asked.pop((host, port), None))
+    return under_way
 
 
 def _look_up(host: str, port: int) -> list[str]:
@@ -310,5 +328,7 @@ def _give_up(connection: _Pinned, expired: threading.Event) -> None:
     """End a fetch that keeps us waiting byte by byte: what it reads next is the end."""
     expired.set()
     if connection.sock is not None:
-        # Not the TLS socket's own method, which would go on in plain text.
-        socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+        # Not the TLS socket's own method, which would go on in plain text. Where TLS still
+        # greets, the socket is nobody's: `_fetch` looks at `expired` afterwards.
+        with suppress(OSError):
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)

@@ -6,7 +6,7 @@ What their ID tokens must say besides is checked by `oidc.companies`.
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 GOOGLE, ENTRA, GENERIC = "google", "entra", "generic"
 GOOGLE_ISSUER = "https://accounts.google.com"
@@ -30,12 +30,20 @@ ONE_TENANT = re.compile(
 
 def effective(preset: str, issuer: str) -> str:
     """The preset whose rules hold: chosen, or known by the issuer's host."""
-    host = urlsplit(issuer).hostname or ""
+    host = _parts(issuer).hostname or ""
     if preset == ENTRA or host in ENTRA_HOSTS:
         return ENTRA
     if preset == GOOGLE or host in GOOGLE_HOSTS:
         return GOOGLE
     return GENERIC
+
+
+def _parts(issuer: str) -> SplitResult:
+    """The parts of an address; none of what cannot be read as one."""
+    try:
+        return urlsplit(issuer)
+    except ValueError:
+        return urlsplit("")
 
 
 def tenant_of(issuer: str) -> str:
@@ -47,7 +55,7 @@ def tenant_of(issuer: str) -> str:
 
 def issuer_problem(preset: str, issuer: str) -> str:
     """Why a form should not take this issuer, as a sentence; empty when it can."""
-    parts = urlsplit(issuer)
+    parts = _parts(issuer)
     if problem := company_problem(preset, issuer):
         return problem
     if parts.scheme != "https" and parts.hostname not in THIS_MACHINE:

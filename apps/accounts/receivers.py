@@ -21,6 +21,7 @@ from allauth.mfa.signals import (
 )
 from allauth.mfa.utils import is_mfa_enabled
 from allauth.socialaccount.models import SocialAccount, SocialLogin
+from django.contrib.auth import logout
 from django.contrib.auth.signals import user_logged_in as user_began
 from django.contrib.auth.signals import user_logged_out
 from django.db.models.signals import post_delete, post_save
@@ -30,12 +31,13 @@ from django.utils import timezone
 
 from apps.accounts import access, actions, validity
 from apps.accounts.events import AccessEnded, EndOfAccess
-from apps.accounts.models import Identity, User
+from apps.accounts.models import Identity, SignIn, User
 from apps.accounts.sessions import evidence, stepup
 from apps.accounts.signin import failures
 from apps.core.actors import Actor
 from apps.core.addresses import client_address
 from apps.core.database import write_now
+from apps.core.errors import NetraError
 from apps.core.events import projector, publish
 
 CHANGE = Actor.system("accounts")
@@ -80,23 +82,29 @@ def keep_sign_in(request: HttpRequest, user: User, **_: Any) -> None:
     """Keep the sign-in beside its session; a session without one counts for nothing."""
     if not request.session.session_key:
         request.session.create()
-    key = str(request.session.session_key)
-    now = timezone.now()
+    try:
+        row = _begun(request, user)
+    except NetraError:
+        logout(request)  # Django has signed them in already
+        raise
+    setattr(request, "sign_in", row)  # noqa: B010 - Django's type has no such attribute
+
+
+def _begun(request: HttpRequest, user: User) -> SignIn:
+    key, now = str(request.session.session_key), timezone.now()
     proof = evidence.proof_of(request, user, now)
-    setattr(  # noqa: B010 - Django's type has no such attribute
-        request,
-        "sign_in",
-        write_now(
-            validity.SCOPE,
-            lambda: actions.begin_sign_in(
-                actor=actions.actor_of(user),
-                user=user,
-                session_key=key,
-                proof=proof,
-                now=now,
-            ),
-        ),
-    )
+
+    def unit() -> SignIn:
+        evidence.check_vouched(proof)
+        return actions.begin_sign_in(
+            actor=actions.actor_of(user),
+            user=user,
+            session_key=key,
+            proof=proof,
+            now=now,
+        )
+
+    return write_now(validity.SCOPE, unit)
 
 
 @receiver(user_logged_out, dispatch_uid="accounts.end_sign_in")

@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from apps.accounts import waymarks
 from apps.accounts.access import Principal
 from apps.accounts.models import IdentityProvider, Organisation, User
 from apps.audits import receipts, trail
@@ -69,12 +70,12 @@ def sign_in_refused(
     request: HttpRequest, provider: IdentityProvider, error: NetraError, *, rule: str
 ) -> HttpResponse:
     """A refused sign-in: on record, and a page that names the record."""
-    receipt_id = sign_in_receipt(provider, error, rule=rule)
+    receipt_id = sign_in_receipt(request, provider, error, rule=rule)
     return page(request, error, receipt_id=receipt_id)
 
 
 def sign_in_receipt(
-    provider: IdentityProvider, error: NetraError, *, rule: str
+    request: HttpRequest, provider: IdentityProvider, error: NetraError, *, rule: str
 ) -> UUID | None:
     """Store a refused sign-in where the provider's organisation and support can read it.
 
@@ -104,6 +105,7 @@ def sign_in_receipt(
             provider=provider.provider_id,
             asserted=str(error.values.get("asserted") or "")[:254],
             receipt=str(receipt_id),
+            **waymarks.told(request),
         )
         return receipt_id
 

@@ -6,6 +6,8 @@ No claim makes an owner: owners are made by owners and by staff.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
 RANKS = ("viewer", "member", "admin", "owner")
 GIVEN = frozenset(
@@ -14,6 +16,25 @@ GIVEN = frozenset(
 VALUES_READ = 2_000  # of one claim; a provider that lists more is cut there
 MAP_MOST = 200
 _NAMES = ("value", "name", "display", "displayName", "id")
+
+
+class RoleFrom(StrEnum):
+    """What gives a role."""
+
+    MAP = "map"  # a value of the provider's claim
+    DEFAULT = "default"  # no value is mapped
+    DIRECTORY = "directory"  # a group of the directory gives more
+    OWNER = "owner"  # owners are made by hand and stay
+    KEPT = "kept"  # the provider gives no roles to who has one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleGiven:
+    """A role, and what gives it."""
+
+    role: str
+    by: RoleFrom
+    value: str = ""  # of the claim
 
 
 def highest(roles: Iterable[str]) -> str | None:
@@ -37,6 +58,18 @@ def mapped_role(values: Iterable[str], role_map: Mapping[str, object]) -> str | 
     """The highest role that these values are mapped to; never owner."""
     given = (role_map.get(value) for value in values)
     return highest(role for role in given if isinstance(role, str) and role in GIVEN)
+
+
+def role_told(
+    values: Iterable[str], role_map: Mapping[str, object], default: str
+) -> RoleGiven:
+    """The role that these values give: the highest mapped one, else the default."""
+    told = sorted(values)
+    role = mapped_role(told, role_map)
+    if role is None:
+        return RoleGiven(role=default, by=RoleFrom.DEFAULT)
+    value = next(value for value in told if role_map.get(value) == role)
+    return RoleGiven(role=role, by=RoleFrom.MAP, value=value)
 
 
 def map_problem(role_map: object) -> str:

@@ -8,6 +8,7 @@ from allauth.mfa.webauthn import views as webauthn
 from django.urls import include, path
 
 from apps.accounts import token_views
+from apps.accounts.doctor import rehearsal
 from apps.accounts.sessions import views as session_views
 from apps.accounts.sessions.stepup import fresh_sign_in
 from apps.accounts.signin import views
@@ -47,6 +48,12 @@ urlpatterns = [
         "oidc/<slug:provider_id>/backchannel-logout/",
         session_views.provider_left,
         name="openid_connect_backchannel_logout",
+    ),
+    # The same path as oidc's own route, which stands behind it.
+    path(
+        "oidc/<slug:provider_id>/login/callback/",
+        rehearsal.callback,
+        name="openid_connect_callback",
     ),
     path("tokens/", token_views.TokensPage.as_view(), name="account_tokens"),
     path("tokens/<uuid:token_id>/", token_views.revoke, name="account_revoke_token"),

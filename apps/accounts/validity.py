@@ -74,6 +74,11 @@ def owner_of_domain(domain: str) -> UUID | None:
     return found
 
 
+def keeps_password(user: User) -> bool:
+    """Whether enforced company sign-in leaves this person their password: staff have doors of their own."""
+    return user.is_staff
+
+
 def wall_of(user_id: UUID) -> Organisation | None:
     """An organisation of this person's that takes no passwords."""
     with SCOPE:
@@ -156,7 +161,7 @@ def why_void(row: SignIn, now: datetime) -> EndOfAccess | None:
 def _why_refused(row: SignIn) -> EndOfAccess | None:
     """The rules of signing in, asked again: they may have changed since."""
     if row.method == SignIn.Method.PASSWORD:
-        walled = row.walls and not row.user.is_staff  # type: ignore[attr-defined]  # annotated
+        walled = row.walls and not keeps_password(row.user)  # type: ignore[attr-defined]  # annotated
         return EndOfAccess.PROVIDER_REQUIRED if walled else None
     if row.user.is_staff and not of_platform(row):
         return EndOfAccess.STAFF_ELSEWHERE
@@ -175,6 +180,11 @@ def of_platform(row: SignIn) -> bool:
 def is_strong(row: SignIn) -> bool:
     """Whether it may do what staff do: Netra's own provider, or a second factor. The demo has neither."""
     return bool(settings.NETRA_DEMO or row.second_factor) or of_platform(row)
+
+
+def lacks_factor(row: SignIn) -> bool:
+    """Whether this is a member of staff who must show a second factor before anything else."""
+    return row.user.is_staff and not is_strong(row)
 
 
 def stamp_of(user: User, secret: str | None = None) -> str:

@@ -33,7 +33,7 @@ class Act(StrEnum):
     # company sign-in
     PROVIDER_CREATED = "provider_created"
     PROVIDER_CHANGED = "provider_changed"
-    PROVIDER_TESTED = "provider_tested"
+    PROVIDER_TESTED = "provider_tested"  # and what a sign-in would do
     DOMAIN_CLAIMED = "domain_claimed"
     DOMAIN_PROVED = "domain_proved"
     DOMAIN_SUSPENDED = "domain_suspended"

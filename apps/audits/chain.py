@@ -64,8 +64,8 @@ def seal(key: bytes, own: str) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Compare two codes in constant time."""
-    return hmac.compare_digest(one, other)
+    """Compare two codes in constant time, whatever characters somebody wrote into one."""
+    return hmac.compare_digest(one.encode(), other.encode())
 
 
 class Fault(StrEnum):

@@ -161,7 +161,16 @@ def _last_number(file: IO[bytes]) -> int:
     file.truncate(begin + len(whole))
     file.seek(0, os.SEEK_END)
     lines = whole.splitlines()
-    return int(json.loads(json.loads(lines[-1])["body"])["seq"]) if lines else 0
+    return _number(lines[-1]) if lines else 0
+
+
+def _number(line: bytes) -> int:
+    """Of which entry a line speaks. Raises ValueError for what is no line of ours."""
+    signed = _read(line.decode())
+    seq = signed.claims().get("seq") if signed is not None else None
+    if isinstance(seq, int):
+        return seq
+    raise ValueError("its last line is no checkpoint")
 
 
 def sweep() -> int:

@@ -5,6 +5,7 @@ Who may ask, decide or review by role is settled at the doors; which rows a read
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -67,7 +68,8 @@ class Wish:
 
 def ask(*, actor: Actor, wish: Wish, consent: AccessGrant.Consent) -> AccessGrant:
     """Ask to read content. `consent` says whose answer the organisation demands."""
-    _check(wish)
+    explanation, ticket = _visible(wish.explanation), _visible(wish.ticket)
+    _check(explanation, ticket, wish.minutes)
     assert actor.kind is ActorKind.STAFF, "only staff ask"
     assert actor.id is not None, "staff have ids"
     now = clock.now()
@@ -85,8 +87,8 @@ def ask(*, actor: Actor, wish: Wish, consent: AccessGrant.Consent) -> AccessGran
         reach=wish.reach,
         reach_id=wish.reach_id,
         reason=wish.reason,
-        explanation=wish.explanation.strip(),
-        ticket=wish.ticket.strip(),
+        explanation=explanation,
+        ticket=ticket,
         consent=consent,
         minutes=wish.minutes,
         requested_at=now,
@@ -122,7 +124,7 @@ def approve(
     if not by_customer and actor.kind is not ActorKind.STAFF:
         raise NotAllowedError(
             "A second person of support decides about this.",
-            fix="Refuse it if it should not be, or ask support to need your consent.",
+            fix="Refuse it if it should not be. That support asks you is switched on on the same page.",
         )
     expires = now + timedelta(minutes=row.minutes)
     _write(
@@ -167,13 +169,14 @@ def review(*, actor: Actor, grant_id: UUID, note: str) -> AccessGrant:
         raise GrantStandsError("There is nothing to review, or it was reviewed.")
     if actor.id == row.staff_id:
         raise SamePersonError("Nobody reviews their own reading.")
-    if len(note.strip()) not in NOTE:
+    note = _visible(note)
+    if len(note) not in NOTE:
         raise InvalidInputError(
             "The note is missing or too long.",
             field="note",
             fix=f"Say what you looked at, in {NOTE[0]} to {NOTE[-1]:,} characters.",
         )
-    _write(row, reviewed_by=actor.id, reviewed_at=now, review=note.strip())
+    _write(row, reviewed_by=actor.id, reviewed_at=now, review=note)
     _seal(Act.GRANT_REVIEWED, actor, row, staff=row.staff_label)
     return row
 
@@ -232,20 +235,26 @@ def begin_reading(
 # -- inside --------------------------------------------------------------------------------
 
 
-def _check(wish: Wish) -> None:
-    if len(wish.explanation.strip()) not in EXPLANATION:
+def _visible(text: str) -> str:
+    """Without what nobody sees, so that no reason looks empty or turns the words round it."""
+    signs = (s for s in text if s in "\n\t" or unicodedata.category(s)[0] != "C")
+    return "".join(signs).strip()
+
+
+def _check(explanation: str, ticket: str, minutes: int) -> None:
+    if len(explanation) not in EXPLANATION:
         raise InvalidInputError(
             "The explanation is too short or too long.",
             field="explanation",
             fix=f"Say why you must read it, in {EXPLANATION[0]} to {EXPLANATION[-1]:,} characters.",
         )
-    if not wish.ticket.strip() or len(wish.ticket.strip()) > TICKET:
+    if not ticket or len(ticket) > TICKET:
         raise InvalidInputError(
             "There is no ticket.", field="ticket", fix="Name a ticket or an issue."
         )
-    if wish.minutes not in MINUTES:
+    if minutes not in MINUTES:
         raise InvalidInputError(
-            f"{wish.minutes} minutes cannot be asked for.",
+            f"{minutes} minutes cannot be asked for.",
             field="minutes",
             fix=f"Ask for {MINUTES[0]} to {MINUTES[-1]} minutes.",
         )

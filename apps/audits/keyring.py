@@ -6,6 +6,7 @@ Where keys lie and how they are made is told by core.keys.
 from __future__ import annotations
 
 import os
+import re
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from django.conf import settings
 from apps.core.keys import KeyStore, KeyStoreError
 
 TRAIL, SIGNING = "trail", "signing"
+NAME = re.compile(r"[a-z]+-[0-9]{1,9}")
 KEPT = 64  # keys in memory
 SETTLED = 1_000_000_000  # nanoseconds; a folder that changed just now may change again
 
@@ -47,7 +49,7 @@ class Keyring:
         known = self._keys.get(name)
         if known is not None:
             return known
-        if not name.rpartition("-")[2].isdigit() or "/" in name:
+        if not NAME.fullmatch(name):
             raise KeyStoreError(f"{name!r} is no name of a key")
         key = bytes.fromhex(self._store.read(name).decode())
         if len(self._keys) >= KEPT:
@@ -71,6 +73,11 @@ def _of(folder: Path) -> Keyring:
 def keyring() -> Keyring:
     """The installation's."""
     return _of(settings.NETRA_KEYS)
+
+
+def trail_key(name: str) -> bytes | None:
+    """The key that seals entries under this name; None where it is not here, or seals none."""
+    return keyring().find(name) if name.startswith(f"{TRAIL}-") else None
 
 
 def sign(name: str, text: str) -> bytes:

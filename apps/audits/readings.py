@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -18,6 +18,9 @@ from apps.core.tenancy import Opening, current_scope
 
 Reach = AccessGrant.Reach
 SHOWN = 500  # readings, the newest, of all the grants that a page shows
+LATE = timedelta(
+    minutes=1
+)  # a reading that began before the end may be sealed after it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,14 @@ class Reading:
     id: str
     fields: tuple[str, ...]
     records: int  # messages that the page showed; 0 where the record stands for itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """What was read under one grant, newest first; `cut` where a page cannot list all of it."""
+
+    rows: list[Reading]
+    cut: bool = False
 
 
 def check_subject(subject: Subject) -> None:
@@ -114,25 +125,43 @@ def to_review(now: datetime, *, overdue: bool = False) -> QuerySet[AccessGrant]:
     return rows
 
 
-def readings_of(grants: Sequence[AccessGrant]) -> dict[UUID, list[Reading]]:
-    """What was read under each of these grants, newest first: one query, from the trail."""
+def readings_of(grants: Sequence[AccessGrant]) -> dict[UUID, Readings]:
+    """What was read under each of these grants: one query, from the trail."""
     found: dict[UUID, list[Reading]] = {grant.pk: [] for grant in grants}
-    approved = [grant.approved_at for grant in grants if grant.approved_at is not None]
-    if not approved:
-        return found
+    newest = _newest(grants)
+    for seq, at, body in newest[:SHOWN]:
+        told = json.loads(body)
+        own = found.get(UUID(told["details"]["grant"]))
+        if own is not None:
+            own.append(_reading(seq, at, told["target"], told["details"]))
+    # Nobody hides what they read by reading so much more that it falls off the page unnoticed.
+    full_from = newest[SHOWN][1] if len(newest) > SHOWN else None
+    return {
+        grant.pk: Readings(rows=found[grant.pk], cut=_began_by(grant, full_from))
+        for grant in grants
+    }
+
+
+def _newest(grants: Sequence[AccessGrant]) -> list[tuple[int, datetime, str]]:
+    """The entries of readings by these people while these grants were open, and one more than fits."""
+    opened = [grant.approved_at for grant in grants if grant.approved_at is not None]
+    if not opened:
+        return []
+    ends = [grant.ended_at or grant.expires_at for grant in grants]
     rows = Entry.objects.filter(
         organisation_id__in={grant.organisation_id for grant in grants},
         act=Act.CONTENT_READ,
         outcome=Outcome.DONE,
         actor_id__in={grant.staff_id for grant in grants},
-        at__gte=min(approved),
+        at__gte=min(opened),
+        at__lte=max(end for end in ends if end is not None) + LATE,
     )
-    for seq, at, body in rows.order_by("-at").values_list("seq", "at", "body")[:SHOWN]:
-        told = json.loads(body)
-        own = found.get(UUID(told["details"]["grant"]))
-        if own is not None:
-            own.append(_reading(seq, at, told["target"], told["details"]))
-    return found
+    return list(rows.order_by("-at").values_list("seq", "at", "body")[: SHOWN + 1])
+
+
+def _began_by(grant: AccessGrant, moment: datetime | None) -> bool:
+    opened = grant.approved_at
+    return moment is not None and opened is not None and opened <= moment
 
 
 def _reading(

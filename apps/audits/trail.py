@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from django.db import connection, transaction
+
 from apps.audits import chain
 from apps.audits.acts import Act, Outcome
 from apps.audits.keyring import TRAIL, keyring
@@ -62,6 +64,11 @@ def record(
 
 def locked_head(chain_id: UUID) -> tuple[int, str]:
     """The last number of a chain and its digest; nobody else adds to it until the transaction ends."""
+    if not connection.in_atomic_block:
+        # The lock would end with this statement, and act, entry and head would part.
+        raise transaction.TransactionManagementError(
+            "the trail is written in the transaction of the act"
+        )
     where = {"organisation_id": chain_id}
     names = ("seq", "digest")
     found = sql.select(Head, names, where=where, lock=True)

@@ -14,17 +14,23 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.db.models import CharField
+from django.db.models.functions import Cast
+
 from apps.audits import chain, checkpoints, witnesses
 from apps.audits.acts import Act
 from apps.audits.checkpoints import Signed
-from apps.audits.keyring import keyring
+from apps.audits.keyring import trail_key
 from apps.audits.models import Checkpoint, Entry, Head
+from apps.audits.stored import UnreadableRowError, in_order
 from apps.core.tenancy import system
 
 BATCH = 2_000
 VERIFYING = system("audit_verify: every chain, read only")
-LINK = ("seq", "body", "key_id", "previous", "digest", "code")
+LOOKS = 3  # at a chain that retention shortens meanwhile
+LINK = ("body", "key_id", "previous", "digest", "code")
 CLAIMS = ("at", "act", "outcome", "actor_kind", "actor_id", "target")
+MARK = ("digest", "at", *checkpoints.COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class _Walk:
     def step(self, row: tuple[Any, ...]) -> bool:
         """Take the next entry; False where it does not hold."""
         link = _link(row, self.place)
-        key = keyring().find(link.key_id)
+        key = trail_key(link.key_id)
         fault = chain.broken(link, seq=self.expected, previous=self.previous, key=key)
         if fault is not None:
             seq = self.expected if fault.fault is chain.Fault.MISSING else link.seq
@@ -125,9 +131,18 @@ def chains(others: Iterable[UUID] = ()) -> list[UUID]:
     found = set(others)
     with VERIFYING:
         for model in (Head, Checkpoint, Entry):
-            rows = model.objects.order_by().values_list("organisation_id", flat=True)
-            found |= set(rows.distinct())
+            # As texts: one that is no id, put there by hand, must not keep the others unseen.
+            told = Cast("organisation_id", CharField())
+            rows = model.objects.order_by().values_list(told, flat=True).distinct()
+            found |= {chain_id for text in rows if (chain_id := _id(text))}
     return sorted(found)
+
+
+def _id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def files(place: Path) -> dict[UUID, Path]:
@@ -151,7 +166,31 @@ def verify(
     tell: Tell,
     watch: Watch,
 ) -> Tally:
-    """Look through one chain, from its first entry or `since` on; stops at its first broken link."""
+    """Look through one chain, from its first entry or `since` on; stops at its first broken link.
+
+    Where retention took rows away meanwhile, what seemed to be missing is looked at anew.
+    """
+    for _ in range(LOOKS):
+        found: list[Damage] = []
+        begins = _begins(chain_id)
+        tally = _looked_through(chain_id, file, since, found.append, watch)
+        if not found or _begins(chain_id) == begins:
+            break
+    for damage in found:
+        tell(damage)
+    return tally
+
+
+def _begins(chain_id: UUID) -> int | None:
+    with VERIFYING:
+        heads = Head.objects.filter(organisation_id=chain_id)
+        found: int | None = heads.values_list("first_kept", flat=True).first()
+        return found
+
+
+def _looked_through(
+    chain_id: UUID, file: Path | None, since: int, tell: Tell, watch: Watch
+) -> Tally:
     tally = Tally()
     with VERIFYING:
         # Marks first: what is written meanwhile is then beyond them, and not missing.
@@ -171,11 +210,16 @@ def verify(
 
 
 def _walk(walk: _Walk, head: Head, watch: Watch) -> bool:
-    for row in _rows(walk.chain_id, walk.expected, head.seq):
-        if not walk.step(row):
-            return False
-        if walk.tally.entries % BATCH == 0:
-            watch(walk.tally.entries)
+    try:
+        for row in _rows(walk.chain_id, walk.expected, head.seq):
+            if not walk.step(row):
+                return False
+            if walk.tally.entries % BATCH == 0:
+                watch(walk.tally.entries)
+    except UnreadableRowError as error:
+        says = f"entry {error.seq} was altered: it cannot be read"
+        walk.damage(error.seq, chain.Fault.ALTERED.value, says)
+        return False
     watch(walk.tally.entries)
     return True
 
@@ -196,8 +240,21 @@ def _check_end(walk: _Walk, head: Head, *, whole: bool) -> None:
             f"they were signed ({furthest[2]})"
         )
         walk.damage(last + 1, "cut off", says)
+    elif not _is_signed_as_said(head):
+        says = f"the head says that entry {head.checkpointed} was signed last, and no such checkpoint is there"
+        walk.damage(last, "head", says)
     elif whole and head.first_kept > 1:
         _check_cut(walk, head)
+
+
+def _is_signed_as_said(head: Head) -> bool:
+    """Whether there is the checkpoint after which the head counts: else the next may never be due."""
+    if head.checkpointed == 0:
+        return head.checkpointed_at is None
+    signed = Checkpoint.objects.filter(
+        organisation_id=head.organisation_id, seq=head.checkpointed
+    )
+    return bool(signed.filter(at=head.checkpointed_at).exists())
 
 
 def _check_cut(walk: _Walk, head: Head) -> None:
@@ -239,33 +296,23 @@ def _before(chain_id: UUID, first: int, first_kept: int) -> str:
 
 
 def _rows(chain_id: UUID, first: int, last: int) -> Iterator[tuple[Any, ...]]:
-    """The entries in order, in batches; the end was fixed before, since people go on acting."""
+    """The entries in order; the end was fixed before, since people go on acting."""
     rows = Entry.objects.filter(organisation_id=chain_id, seq__lte=last)
-    after = first - 1
-    while True:
-        batch = list(
-            rows.filter(seq__gt=after)
-            .order_by("seq")
-            .values_list(*LINK, *CLAIMS)[:BATCH]
-        )
-        yield from batch
-        if len(batch) < BATCH:
-            return
-        after = batch[-1][0]
+    return in_order(rows, LINK + CLAIMS, after=first - 1, batch=BATCH)
 
 
 def _link(row: tuple[Any, ...], place: str) -> chain.Link:
-    at, act, outcome, kind, actor, target = row[len(LINK) :]
+    seq, body, key_id, previous, digest, code = row[: -len(CLAIMS)]
+    at, act, outcome, kind, actor, target = row[-len(CLAIMS) :]
     columns = {
         "organisation": place,
-        "at": chain.stamp(at),
+        "at": _moment(at),
         "act": act,
         "outcome": outcome,
         "actor_kind": kind,
         "actor_id": str(actor) if actor else None,
         "target": target,
     }
-    seq, body, key_id, previous, digest, code = row[: len(LINK)]
     return chain.Link(seq, body, key_id, previous, digest, code, columns)
 
 
@@ -274,21 +321,22 @@ def _marks(
 ) -> list[tuple[int, str, str]]:
     """What was signed of a chain, in order: from the rows, and from its file."""
     marks = []
-    rows = Checkpoint.objects.filter(organisation_id=chain_id).order_by("seq")
     before: Signed | None = None
-    for row in rows.values_list("seq", "digest", "at", *checkpoints.COLUMNS).iterator(
-        BATCH
-    ):
-        seq, digest, at, *signed = row
-        told = Signed(*signed)
-        if not _is_sound(told, before, chain_id) or not _matches(told, seq, digest, at):
+    rows = Checkpoint.objects.filter(organisation_id=chain_id)
+    try:
+        for seq, digest, at, *signed in in_order(rows, MARK, after=0, batch=BATCH):
+            told = Signed(*signed)
+            if _is_sound(told, before, chain_id) and _matches(told, seq, digest, at):
+                before = told
+                marks.append((seq, digest, "checkpoint in the database"))
+                continue
             says = (
                 f"the checkpoint of entry {seq} is not signed by a key of ours as it is"
             )
             tell(Damage(chain_id, seq, "checkpoint", says))
-            continue
-        before = told
-        marks.append((seq, digest, "checkpoint in the database"))
+    except UnreadableRowError as error:
+        says = f"the checkpoint of entry {error.seq} cannot be read"
+        tell(Damage(chain_id, error.seq, "checkpoint", says))
     tally.checkpoints += len(marks)
     marks += _filed_marks(chain_id, file, tally, tell)
     return sorted(marks)
@@ -321,4 +369,9 @@ def _is_sound(signed: Signed, before: Signed | None, chain_id: UUID) -> bool:
 def _matches(signed: Signed, seq: int, digest: str, at: datetime) -> bool:
     claims = signed.claims()
     told = (claims.get("seq"), claims.get("digest"), claims.get("at"))
-    return told == (seq, digest, chain.stamp(at))
+    return told == (seq, digest, _moment(at))
+
+
+def _moment(at: datetime | None) -> str:
+    """As it is sealed; empty for a text that is no time, which SQLite's column may hold."""
+    return chain.stamp(at) if at is not None else ""

@@ -14,8 +14,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.accounts.listing import OrganisationFilter, TenantRowsAdmin
+from apps.accounts.models import User
+from apps.audits import readings
+from apps.audits.readings import Subject
 from apps.chat import queries
 from apps.chat.models import Thread
+from apps.core import clock
 from apps.core.content import masked
 from apps.core.templatetags.netra import ident, when
 
@@ -71,8 +75,12 @@ class ThreadAdmin(TenantRowsAdmin):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Thread | None:
-        found = super().get_object(request, object_id, from_field)
-        return _measured([found])[0] if found is not None else None
+        found: Any = super().get_object(request, object_id, from_field)
+        if found is None:
+            return None
+        found.access = _access(request, found)
+        row: Thread = _measured([found])[0]
+        return row
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Thread | None = None
@@ -119,10 +127,23 @@ class ThreadAdmin(TenantRowsAdmin):
         )
 
     @admin.display(description="Messages")
-    def told(self, row: Thread) -> SafeString:
+    def told(self, row: Any) -> SafeString:
         shown = queries.outline_of(row.organisation_id, row.pk, SHOWN)
-        context = {"rows": shown, "thread_id": row.pk}
+        context = {"rows": shown, "thread_id": row.pk, "access": row.access}
         return render_to_string("admin/chat/thread/messages.html", context)
+
+
+def _access(request: HttpRequest, row: Thread) -> dict[str, object]:
+    """How whoever looks stands to what was said: whether they may ask, and what they asked for."""
+    user = request.user
+    assert isinstance(user, User), "the admin lets only signed-in staff in"
+    if not user.has_perm("audits.request_accessgrant"):
+        return {"may_ask": False}
+    subject = Subject(organisation_id=row.organisation_id, thread_id=row.pk)
+    now, person = clock.now(), user.pk
+    grant = readings.open_for(person, subject, now=now)
+    waiting = None if grant else readings.asked_for(person, subject, now)
+    return {"may_ask": True, "grant": grant, "waiting": waiting}
 
 
 def _measured(rows: list[Any]) -> list[Any]:

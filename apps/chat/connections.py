@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID, uuid4
@@ -321,15 +321,16 @@ class Connections:
                     connection.principal = replace(connection.principal, role=role)
         error = NotAuthenticatedError("Your session or token is no longer valid.")
         await asyncio.gather(*(c.end(CloseCode.NOT_AUTHENTICATED, error) for c in void))
-        await self._note_use()
+        await self._note_use(sent_away=void)
 
-    async def _note_use(self) -> None:
+    async def _note_use(self, *, sent_away: Collection[Connection]) -> None:
         """A socket that its person uses is use of the session; noted at most once a minute."""
         now = time.monotonic()
         used = [
             c
             for c in self.all()
             if c.credential.kind == "session"
+            and c not in sent_away  # or it would bring its idle session back
             and c.used_at > c.noted_at
             and now - c.noted_at >= MINUTE
         ]

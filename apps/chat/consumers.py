@@ -99,7 +99,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     return
                 if message["type"] == "websocket.connect":
                     await self._connect()
-                elif self.connection is not None:
+                elif self.connection is not None and not self.ended:
                     self.connection.heard_at = time.monotonic()
                     await router.route(self.connection, message.get("text"))
                     if self.connection.outbox.overfull:

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
@@ -54,6 +55,14 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             return [str(name) for name in self.fields]
         return [field.name for field in self.model._meta.fields]
 
+    def lookup_allowed(
+        self, lookup: str, value: str, request: HttpRequest | None = None
+    ) -> bool:
+        """Only what a filter offers: else a hidden column is guessed letter by letter from the address."""
+        offered = {_asked_for(each) for each in self.get_list_filter(request)}
+        known = lookup.partition(LOOKUP_SEP)[0] in offered
+        return known and bool(super().lookup_allowed(lookup, value, request))
+
     def get_search_fields(self, request: HttpRequest) -> Any:
         return self.id_columns or super().get_search_fields(request)
 
@@ -74,3 +83,9 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         for column in self.id_columns:
             found |= Q(**{column: wanted})
         return queryset.filter(found), False
+
+
+def _asked_for(offered: Any) -> str:
+    """The name in the address by which a filter of `list_filter` is asked."""
+    named = offered[0] if isinstance(offered, (tuple, list)) else offered
+    return named if isinstance(named, str) else str(named.parameter_name)

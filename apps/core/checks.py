@@ -168,6 +168,15 @@ def check_database_role(databases: Any = None, **_: Any) -> list[CheckMessage]:
                 id="netra.E005" if kind is Error else "netra.W008",
             )
         )
+    found += [
+        Caution(
+            f"The role {owner!r} owns tables whose rows it does not see: migrations that change "
+            "rows would find none, and say that all went well.",
+            hint=f"Let a superuser run: ALTER ROLE {owner} BYPASSRLS",
+            id="netra.W009",
+        )
+        for owner in roles.blind_owners(connection)
+    ]
     open_tables = roles.unguarded(connection, apart=SHARED)
     if open_tables:
         found.append(

@@ -36,7 +36,11 @@ def masked(size: int) -> str:
 
 
 # A value that a sentence names between quotes, and what of such is no word of people's.
-_QUOTED = re.compile(r"(?<!\w)(?:'(.+?)'|\"(.+?)\"|“(.+?)”)(?!\w)", re.DOTALL)
+# What repr() escaped does not end it.
+_QUOTED = re.compile(
+    r"(?<!\w)(?:'((?:\\.|[^\\])+?|.+?)'|\"((?:\\.|[^\\])+?|.+?)\"|“(.+?)”)(?!\w)",
+    re.DOTALL,
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_.:+@-]{1,64}\Z")
 
 

@@ -78,10 +78,20 @@ class KeyStore:
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
+                file.flush()
+                os.fsync(file.fileno())  # what it seals may outlive a power cut
             with contextlib.suppress(FileExistsError):  # another process was first
                 os.link(draft, self.folder / name)
             draft.unlink()
+            self._sync_folder()
         except OSError as error:
             raise KeyStoreError(
                 f"cannot make the key {name!r} in {self.folder}: {error.strerror}"
             ) from error
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

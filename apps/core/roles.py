@@ -12,7 +12,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 OWN_FLAGS = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
 STANDING = """
-SELECT r.rolname, r.rolsuper, r.rolbypassrls,
+SELECT r.rolname, r.rolsuper, r.rolbypassrls, r.rolcreaterole,
+       EXISTS (SELECT 1 FROM pg_roles o WHERE (o.rolsuper OR o.rolbypassrls) AND o.oid <> r.oid
+                  AND NOT r.rolsuper AND pg_has_role(r.oid, o.oid, 'MEMBER')),
        (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
            AND pg_has_role(r.oid, c.relowner, 'MEMBER'))
@@ -29,6 +31,16 @@ SELECT c.relname FROM pg_class c
  ORDER BY 1
 """
 
+# Owners whom the force of row-level security holds as well.
+BLIND_OWNERS = """
+SELECT DISTINCT r.rolname FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_roles r ON r.oid = c.relowner
+ WHERE n.nspname = current_schema() AND c.relforcerowsecurity
+   AND NOT (r.rolsuper OR r.rolbypassrls)
+ ORDER BY 1
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -37,7 +49,22 @@ class Standing:
     name: str
     superuser: bool
     bypasses: bool
+    changes_roles: bool
+    escapes: bool
     owns: int
+
+    @classmethod
+    def of(cls, row: tuple[str, bool, bool, bool, bool, int]) -> Standing:
+        """What STANDING tells of a role."""
+        name, superuser, bypasses, changes_roles, escapes, owns = row
+        return cls(
+            name=name,
+            superuser=superuser,
+            bypasses=bypasses,
+            changes_roles=changes_roles,
+            escapes=escapes,
+            owns=owns,
+        )
 
     @property
     def faults(self) -> list[str]:
@@ -47,6 +74,10 @@ class Standing:
             found.append("is a superuser")
         if self.bypasses:
             found.append("has BYPASSRLS")
+        if self.changes_roles and not self.superuser:
+            found.append("may change roles")
+        if self.escapes:
+            found.append("may become a role that row-level security does not hold")
         if self.owns:
             found.append(f"owns {self.owns} tables")
         return found
@@ -56,8 +87,17 @@ def standing(database: BaseDatabaseWrapper, role: str | None = None) -> Standing
     """The connected role, or another one."""
     with database.cursor() as cursor:
         cursor.execute(STANDING, [role])
-        name, superuser, bypasses, owns = cursor.fetchone()
-    return Standing(name=name, superuser=superuser, bypasses=bypasses, owns=owns)
+        return Standing.of(cursor.fetchone())
+
+
+def blind_owners(database: BaseDatabaseWrapper) -> list[str]:
+    """Roles that own guarded tables and see none of their rows: a migration of theirs changes nothing.
+
+    It does not fail either, which is why this is asked.
+    """
+    with database.cursor() as cursor:
+        cursor.execute(BLIND_OWNERS)
+        return [name for (name,) in cursor.fetchall()]
 
 
 def unguarded(database: BaseDatabaseWrapper, *, apart: frozenset[str]) -> list[str]:
@@ -65,6 +105,38 @@ def unguarded(database: BaseDatabaseWrapper, *, apart: frozenset[str]) -> list[s
     with database.cursor() as cursor:
         cursor.execute(OPEN_TABLES)
         return [name for (name,) in cursor.fetchall() if name not in apart]
+
+
+GUARDS = """
+SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
+       coalesce(bool_or(p.polqual IS NOT NULL), false),
+       coalesce(bool_or(p.polwithcheck IS NOT NULL AND p.polcmd IN ('*', 'a')), false),
+       coalesce(bool_or(pg_get_expr(p.polqual, p.polrelid) = 'true'
+                     OR pg_get_expr(p.polwithcheck, p.polrelid) = 'true'), false)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_policy p ON p.polrelid = c.oid
+ WHERE n.nspname = current_schema() AND c.relname = ANY(%s) GROUP BY 1, 2, 3
+"""
+
+
+def lacking(database: BaseDatabaseWrapper, tables: list[str]) -> dict[str, list[str]]:
+    """Table → what its row-level security lacks."""
+    with database.cursor() as cursor:
+        cursor.execute(GUARDS, [tables])
+        return {
+            name: [
+                what
+                for what, there in {
+                    "row-level security": enabled,
+                    "FORCE": forced,
+                    "a policy for reading": reading,
+                    "a policy for writing": writing,
+                    "a condition": not wide,
+                }.items()
+                if not there
+            ]
+            for name, enabled, forced, reading, writing, wide in cursor.fetchall()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,12 @@ from uuid import UUID
 
 from django.db import models
 from django_scopes import ScopedManager, scope, scopes_disabled
+from django_scopes.exceptions import ScopeError
 from django_scopes.manager import DisabledQuerySet
 
 from apps.core import stamps
+
+UnscopedError = ScopeError  # what a query outside any scope raises
 
 
 class ScopeKind(StrEnum):
@@ -63,6 +66,7 @@ class Scope:
     grant: Opening | None = None
 
     def __enter__(self) -> Self:
+        stamp = self.stamp  # raises for a scope that is none, before anything is open
         # Staff under a grant see that one organisation's rows, like a member.
         manager: AbstractContextManager[Any] = (
             scope(organisation=self.organisation_id)
@@ -71,7 +75,7 @@ class Scope:
         )
         manager.__enter__()
         _open.set((*_open.get(), (self, manager)))
-        stamps.present.set(self.stamp)
+        stamps.present.set(stamp)
         if self.kind is ScopeKind.SYSTEM:
             system_openings[self.reason] += 1
         return self

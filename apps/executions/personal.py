@@ -43,6 +43,7 @@ from apps.executions.states import (
 
 Result = TypeVar("Result")
 
+BY_ITS_CALLER = "Stopped by the program that called it."
 IDS_MAX = 1_000  # ids kept in one view, oldest dropped
 _OWNER = uuid.uuid4()  # under which this process's callers hold their leases
 
@@ -185,7 +186,9 @@ class AgentExecutionTracker:
             if standing.state in TERMINAL:
                 return None
             if target is ExecutionState.CANCELLED and not self._holds(standing):
-                endings.cancel(actor=self._actor, standing=standing, reason=error)
+                endings.cancel(
+                    actor=self._actor, standing=standing, reason=BY_ITS_CALLER
+                )
                 return replace(standing, lease_token=None)
             path = legacy_states.walk(standing.state, target)
             return self._step(standing, *path, text=result, problem=error)

@@ -21,7 +21,7 @@ from apps.audits.witnesses import Statement, Verdict
 from apps.core import circumstances, sql
 from apps.core.actors import Actor, ActorKind
 from apps.core.circumstances import Circumstances
-from apps.executions.models import Event, Stream, Transition
+from apps.executions.models import Event, Execution, Stream, Transition
 from apps.executions.redaction import without_words
 from apps.executions.standing import Standing
 
@@ -130,10 +130,36 @@ def prove(organisation_id: UUID, statements: Sequence[Statement]) -> Iterable[Ve
             organisation_id=organisation_id, id__in=streams
         ).values_list("id", "first_kept")
     )
+    ends = _ends(organisation_id, ids)
     for own_id, told in zip(ids, statements, strict=True):
         first = begins.get(UUID(told.details["stream"]), 1)
         standing, says = _compared(told, moves[own_id], events[own_id], first)
+        if standing is not Proof.BROKEN and ends.get(own_id) != _sealed_end(told):
+            standing, says = Proof.BROKEN, _other_end(told, ends.get(own_id))
         yield Verdict(told.seq, standing, f"execution {own_id}: {says}" if says else "")
+
+
+End = tuple[str, int]  # state and attempts
+
+
+def _ends(organisation_id: UUID, ids: list[UUID]) -> dict[UUID, End]:
+    rows = Execution.objects.filter(organisation_id=organisation_id, id__in=ids)
+    return {
+        own_id: (state, attempt)
+        for own_id, state, attempt in rows.values_list("id", "state", "attempt")
+    }
+
+
+def _sealed_end(told: Statement) -> End:
+    return told.details["state"], told.details["attempts"]
+
+
+def _other_end(told: Statement, found: End | None) -> str:
+    state, attempts = _sealed_end(told)
+    sealed = f"{state} after attempt {attempts} was sealed"
+    if found is None:
+        return f"it is not there, and {sealed}"
+    return f"it stands as {found[0]} in attempt {found[1]}, and {sealed}"
 
 
 def _grouped(rows: Iterable[tuple[Any, ...]]) -> dict[UUID, list[Row]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -90,6 +91,32 @@ def record(failure: Failure) -> Issue | None:
     raise UnavailableError(
         f"The failure {failure.execution_id} could not be grouped; the next sweep tries again."
     )
+
+
+def plant_canary_issue(
+    *, organisation_id: UUID, title: str, execution_id: UUID, now: datetime
+) -> Issue:
+    """An issue of a canary organisation, for isolation audits: `record` makes none for these."""
+    Issue.objects.filter(organisation_id=organisation_id).delete()
+    for _ in range(TRIES):
+        newest = Issue.objects.aggregate(newest=Max("number"))["newest"] or 0
+        with suppress(IntegrityError), transaction.atomic():
+            issue: Issue = Issue.objects.create(
+                organisation_id=organisation_id,
+                number=newest + 1,
+                title=title,
+                fingerprint="canary",
+                first_seen=now,
+                last_seen=now,
+            )
+            Evidence.objects.create(
+                organisation_id=organisation_id,
+                issue=issue,
+                execution_id=execution_id,
+                at=now,
+            )
+            return issue
+    raise UnavailableError("No number could be had for a canary's issue.")
 
 
 def _count(failure: Failure) -> Issue:

@@ -1,4 +1,4 @@
-"""What ops writes: the groups that carry the roles of staff, and flags with their entry in the trail.
+"""What ops writes: the groups that carry the roles of staff, whose consent support needs, and flags.
 
 `core` owns the rows of flags but lies below the trail, so both are joined here.
 """
@@ -10,8 +10,11 @@ from uuid import UUID
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
+from apps.accounts.actions import change_organisation
+from apps.accounts.models import Organisation
 from apps.audits import trail
 from apps.audits.acts import Act
+from apps.audits.models import AccessGrant
 from apps.core import actions as core
 from apps.core.actors import Actor
 from apps.core.models import Flag
@@ -27,6 +30,17 @@ def ensure_groups() -> None:
     for name, wanted in ROLES.items():
         group, _ = Group.objects.get_or_create(name=name)
         group.permissions.set([known[each] for each in sorted(wanted) if each in known])
+
+
+@transaction.atomic
+def choose_consent(
+    *, actor: Actor, organisation_id: UUID, consent: AccessGrant.Consent
+) -> None:
+    """Say whose consent support needs to read content of an organisation, on record."""
+    rows = Organisation.objects.select_for_update(no_key=True)
+    row = rows.get(pk=organisation_id)
+    row.grants_need_consent = consent is AccessGrant.Consent.CUSTOMER
+    change_organisation(actor=actor, organisation=row)
 
 
 @transaction.atomic

@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.accounts.doctor import expiry
+from apps.accounts.doctor.expiry import Ending
 from apps.accounts.queries import canaries
 from apps.audits import readings
 from apps.core import clock
@@ -61,6 +63,7 @@ def context(request: HttpRequest) -> dict[str, object]:
         "now": now,
         "sentence": sentence(figures),
         "overdue": _overdue(request),
+        **_ending(request),
         "figures": figures,
         "alive": [(state.value, alive.get(state.value, 0)) for state in _in_order()],
         "stuck": _newest(stuck),
@@ -136,6 +139,23 @@ def _overdue(request: HttpRequest) -> int:
     if not request.user.has_perm("audits.view_accessgrant"):
         return 0
     return _capped(readings.to_review(clock.now(), overdue=True))
+
+
+def _ending(request: HttpRequest) -> dict[str, object]:
+    """What of company sign-in ends soon, for who may see providers: one query."""
+    if not request.user.has_perm("accounts.view_identityprovider"):
+        return {"endings": []}
+    found = expiry.endings()
+    counted = f"{expiry.MOST}+" if len(found) > expiry.MOST else str(len(found))
+    return {
+        "endings": [(each, _page(each)) for each in found[:SHOWN]],
+        "endings_counted": counted,
+        "endings_more": len(found) > SHOWN,
+    }
+
+
+def _page(each: Ending) -> str:
+    return reverse(f"admin:accounts_{each.kind.model}_change", args=[each.row_id])
 
 
 def _issues() -> Figure:

@@ -88,6 +88,12 @@ def demanded(organisation: Organisation) -> AccessGrant.Consent:
     return consent.CUSTOMER if asks else consent.SECOND_PERSON
 
 
+def asks_customer(row: AccessGrant, organisation: Organisation) -> bool:
+    """Whether an owner answers: the organisation demands it today, or did when it was asked."""
+    customer = AccessGrant.Consent.CUSTOMER
+    return customer in {row.consent, demanded(organisation)}
+
+
 def found(kind: str, object_id: UUID) -> tuple[Subject, str]:
     """The record, and the number of its issue where it has one. 404 for what is not there."""
     if kind == "execution":

@@ -97,7 +97,7 @@ def ask(request: HttpRequest, kind: str, object_id: UUID) -> HttpResponseBase:
     if form.is_valid():
         row = _asked(form, subject, actor, organisation)
         if row is not None:
-            messages.success(request, _waits_for(row))
+            messages.success(request, _waits_for(row, organisation))
             return redirect(desk.grant_url(row.pk))
     return desk.page(
         request,
@@ -195,7 +195,8 @@ def _grant_page(request: HttpRequest, row: AccessGrant) -> TemplateResponse:
     now, user = clock.now(), request.user
     stand, own = row.stand(now), row.staff_id == user.pk
     may_decide = user.has_perm(desk.DECIDE)
-    by_staff = row.consent == Consent.SECOND_PERSON
+    organisation = Organisation.objects.get(pk=row.organisation_id)
+    by_staff = not desk.asks_customer(row, organisation)
     return desk.page(
         request,
         "grant.html",
@@ -203,11 +204,11 @@ def _grant_page(request: HttpRequest, row: AccessGrant) -> TemplateResponse:
         grant=row,
         stand=stand,
         over_at=row.over_at(now),
-        organisation=Organisation.objects.get(pk=row.organisation_id),
+        organisation=organisation,
         read=readings.readings_of([row])[row.pk],
         read_url=desk.reach_url(row),
         own=own,
-        waits_for=_waits_for(row) if stand is Stand.ASKED else "",
+        waits_for=_waits_for(row, organisation) if stand is Stand.ASKED else "",
         may_answer=stand is Stand.ASKED and may_decide and not own and by_staff,
         may_end=(stand is Stand.OPEN and (own or may_decide))
         or (stand is Stand.ASKED and own),
@@ -230,7 +231,7 @@ def _grant(object_id: str) -> AccessGrant:
     return found
 
 
-def _waits_for(row: AccessGrant) -> str:
-    if row.consent == Consent.CUSTOMER:
+def _waits_for(row: AccessGrant, organisation: Organisation) -> str:
+    if desk.asks_customer(row, organisation):
         return "It waits for an owner of the organisation, on their page of support access."
     return "It waits for a second person of support."

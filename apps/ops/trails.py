@@ -18,7 +18,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_GET
 from unfold.contrib.filters.admin import DropdownFilter
 
 from apps.accounts.access import Principal
@@ -56,7 +56,7 @@ PAGES = {
 
 
 @never_cache
-@require_safe
+@require_GET  # HEAD would put on record that somebody took what nobody was given
 @login_required
 def trail_export(request: HttpRequest) -> HttpResponseBase:
     """The organisation's trail as lines of JSON; `since` and `until` are days."""

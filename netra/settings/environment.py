@@ -84,8 +84,9 @@ NETRA_TRAIL_DAYS = env.parsed(
 )
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
-PRODUCTION = not DEBUG and urlsplit(NETRA_PUBLIC_URL).hostname not in _LOCAL
-if PRODUCTION and NETRA_DEMO:
+_PUBLIC = urlsplit(NETRA_PUBLIC_URL).hostname not in _LOCAL
+PRODUCTION = _PUBLIC and not DEBUG
+if _PUBLIC and NETRA_DEMO:
     raise env.ConfigurationError(
         "NETRA_DEMO=1 is refused when NETRA_PUBLIC_URL is a public address."
     )

@@ -71,6 +71,7 @@ ACCOUNT_RATE_LIMITS: dict[str, str] | bool = {
     "login": "30/m/ip",
     "login_failed": "10/m/ip,100/h/ip,5/5m/key",
     "company": "30/m/ip",
+    "provider": "30/m/ip",
     "reset_password": "10/m/ip,3/h/key",
     "reset_password_from_key": "10/m/ip",
     "change_password": "5/m/user",

@@ -43,6 +43,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_COOKIES
 
 # Cookies. Browsers take `__Host-` only with Secure, Path=/ and without Domain: no neighbour sets ours.
 _HOST = "__Host-" if SECURE_COOKIES else ""
+SESSION_ENGINE = "apps.accounts.session_store"
 SESSION_COOKIE_NAME = f"{_HOST}sessionid"
 CSRF_COOKIE_NAME = f"{_HOST}csrftoken"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES

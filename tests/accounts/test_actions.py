@@ -206,7 +206,7 @@ def test_removing_ends_tokens_and_ways_in_of_that_organisation_only(
     acme, globex, bob, acme_provider, globex_provider
 ):
     with TESTS:
-        actions.add_member(actor=TESTER, organisation=globex, user=bob, role="viewer")
+        actions.add_member(actor=TESTER, organisation=globex, user=bob, role="member")
         for provider in (acme_provider, globex_provider):
             link(provider, bob)
             actions.create_token(

@@ -6,12 +6,13 @@ import pytest
 from allauth.account.models import EmailAddress
 
 from apps.accounts import actions
+from apps.accounts.actions.providers import IssuerInUseError
 from apps.accounts.errors import BadRoleMapError, NoWayInError
-from apps.accounts.models import IdentityProvider, Organisation
+from apps.accounts.models import IdentityProvider, Organisation, User
 from apps.audits import trail
 from apps.audits.models import Entry
 from tests.accounts.conftest import make_provider
-from tests.accounts.signing import told
+from tests.accounts.signing import link, told
 from tests.factories import TESTER, TESTS
 
 pytestmark = pytest.mark.security
@@ -38,6 +39,14 @@ def test_a_changed_person_is_told_in_each_of_their_organisations(acme, globex, b
             "password": "changed",
         }
     assert [a.email for a in EmailAddress.objects.filter(user=bob)] == [bob.email]
+
+
+def test_a_person_whom_staff_make_has_an_address_in_the_form_that_providers_find(db):
+    with TESTS:
+        row = User(email="Ada@MÜNCHEN.example", name="Ada")
+        actions.save_new_person(actor=TESTER, user=row)
+
+    assert User.objects.get().email == "ada@xn--mnchen-3ya.example"
 
 
 def test_powers_over_the_admin_are_told_in_the_platforms_trail(acme, bob):
@@ -100,6 +109,22 @@ def test_a_role_map_that_makes_owners_is_refused(acme, acme_provider):
         actions.change_provider(actor=TESTER, provider=acme_provider)
 
 
+def test_an_issuer_changes_only_while_nobody_is_known_by_it(acme, alice, acme_provider):
+    """Subject "1" of another issuer may be anybody, and would be alice."""
+    with TESTS:
+        acme_provider.issuer = "https://first.acme.example"
+        actions.change_provider(actor=TESTER, provider=acme_provider)
+        link(acme_provider, alice)
+        acme_provider.issuer = "https://second.acme.example"
+        with pytest.raises(IssuerInUseError) as error:
+            actions.change_provider(actor=TESTER, provider=acme_provider)
+        kept = IdentityProvider.objects.get()
+
+    assert kept.issuer == "https://first.acme.example"
+    assert (error.value.code, error.value.field) == ("issuer_in_use", "issuer")
+    assert "another provider" in error.value.fix
+
+
 def test_a_new_organisation_gets_the_tier_of_its_way_in(db):
     chosen = Organisation(slug="a", name="A", tier="enterprise")
     signed_up = Organisation(
@@ -130,7 +155,7 @@ def test_a_changed_organisation_is_told_with_before_and_after(acme):
     ]
 
 
-def test_company_sign_in_is_not_enforced_where_nobody_could_sign_in(acme):
+def test_company_sign_in_is_not_enforced_where_nobody_could_sign_in(acme, alice):
     acme.sso_required = True
     with TESTS, pytest.raises(NoWayInError):
         actions.change_organisation(actor=TESTER, organisation=acme)
@@ -141,6 +166,7 @@ def test_company_sign_in_is_not_enforced_where_nobody_could_sign_in(acme):
         with pytest.raises(NoWayInError):
             actions.change_organisation(actor=TESTER, organisation=acme)
         IdentityProvider.objects.filter(pk=row.pk).update(enabled=True)
+        link(row, alice)
         actions.change_organisation(actor=TESTER, organisation=acme)
 
     acme.refresh_from_db()

@@ -6,7 +6,7 @@ import pytest
 
 from apps.accounts.models import Membership, ScimToken
 from tests.accounts.scim import Directory, make_token, sealed
-from tests.doors import API, JSON, api_client, problem_of
+from tests.doors import API, JSON, api_client, problem_of, secret_of
 from tests.factories import TESTS
 
 pytestmark = pytest.mark.security
@@ -48,10 +48,10 @@ def test_an_owner_makes_a_token_uses_it_and_revokes_it(
 def test_members_keep_no_directory_tokens(
     bob, acme, bob_principal, confirmed, role: str
 ) -> None:
+    client = api_client(bob_principal)
     with TESTS:
         Membership.objects.filter(user=bob).update(role=role)
     token, _ = make_token(acme)
-    client = api_client(bob_principal)
 
     answers = [
         client.get(TOKENS),
@@ -66,6 +66,22 @@ def test_members_keep_no_directory_tokens(
 
 def test_whoever_did_not_just_confirm_makes_none(owner) -> None:
     answer = owner.post(TOKENS, {}, content_type=JSON)
+
+    assert problem_of(answer)["code"] == "step_up_needed"
+    with TESTS:
+        assert not ScimToken.objects.exists()
+
+
+def test_somebody_elses_confirmation_does_not_stand_in_for_a_tokens_owner(
+    client, mallory, alice_principal
+) -> None:
+    """A stolen API token, sent with the thief's own session, which was begun just now."""
+    client.force_login(mallory)
+    secret = secret_of(alice_principal)
+
+    answer = client.post(
+        TOKENS, {}, content_type=JSON, headers={"Authorization": f"Bearer {secret}"}
+    )
 
     assert problem_of(answer)["code"] == "step_up_needed"
     with TESTS:

@@ -197,6 +197,17 @@ def test_an_error_of_the_provider_is_told_as_ours(visitor):
     assert "boo" not in response.content.decode()
 
 
+@pytest.mark.parametrize("said", [{"iss": "\0"}, {"error": "\0"}])
+def test_no_odd_character_keeps_a_refusal_off_the_record(visitor, said):
+    """PostgreSQL stores no NUL: whoever writes one into the address is told of all the same."""
+    visitor.start()
+
+    response = visitor.come_back(**said)
+
+    rule = "answer_issuer" if "iss" in said else "provider_agrees"
+    assert_refused(response, rule, visitor)
+
+
 def test_who_declined_is_told_so(visitor):
     visitor.start()
 
@@ -319,6 +330,16 @@ def test_userinfo_is_left_alone_otherwise(visitor, liar, alice):
     assert_signed_in(visitor, visitor.sign_in())
 
     assert USERINFO not in liar.asked
+
+
+@pytest.mark.parametrize(
+    "said", [{"name": {"first": "Alice"}}, {"email": ["@"]}, {"name": "Alice\0"}]
+)
+def test_userinfo_says_what_it_says_in_texts(visitor, liar, alice, said):
+    change(ask_userinfo=True)
+    liar.userinfo = {"sub": "s-1", "email": "alice@acme.example", **said}
+
+    assert_refused(visitor.sign_in(), "token_claims", visitor)
 
 
 @pytest.mark.parametrize("sub", ["s-2", None, ["s-1"]])

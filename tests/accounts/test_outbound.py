@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -197,6 +198,33 @@ def test_a_resolver_that_keeps_us_waiting_is_left(production, monkeypatch):
         go_on.set()
 
 
+def test_a_name_that_nobody_answers_for_holds_up_no_other(
+    production, leads_to, monkeypatch
+):
+    """However often it is asked: a customer's name server is in the customer's hands."""
+    _, connected = leads_to(["8.8.8.8"])
+    answers, go_on = outbound._look_up, threading.Event()
+
+    def look_up(host: str, port: int) -> list[str]:
+        if host == "silent.example":
+            go_on.wait(20)
+        return answers(host, port)
+
+    monkeypatch.setattr(outbound, "_look_up", look_up)
+    try:
+        with monkeypatch.context() as impatient:
+            impatient.setattr(outbound, "LOOK_UP_SECONDS", 0.01)
+            for _ in range(40):
+                with pytest.raises(TooSlowError):
+                    outbound.get("https://silent.example/")
+        with pytest.raises(UnreachableError):
+            outbound.get("https://id.customer.example/")
+    finally:
+        go_on.set()
+
+    assert connected == [("8.8.8.8", 443)]
+
+
 # -- certificates ------------------------------------------------------------------------
 
 
@@ -211,8 +239,8 @@ class Secure(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def secure(tmp_path, monkeypatch):
-    """An https server whose certificate, for 'localhost', this installation trusts."""
+def certified(tmp_path, monkeypatch):
+    """What a server on 'localhost' needs for a certificate that this installation trusts."""
     key = private_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -239,11 +267,17 @@ def secure(tmp_path, monkeypatch):
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    return context
+
+
+@pytest.fixture
+def secure(certified):
+    """An https server with that certificate."""
     server = HTTPServer(("127.0.0.1", 0), Secure)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = certified.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
     yield server.server_address[1]
     server.shutdown()
     server.server_close()
@@ -284,3 +318,30 @@ def test_a_secure_server_that_never_ends_is_left(secure, monkeypatch):
 
     with pytest.raises(TooSlowError):
         outbound.get(f"https://localhost:{secure}/")
+
+
+def test_a_server_that_greets_late_and_never_ends_is_left(certified, monkeypatch):
+    """The time is over before TLS has greeted: nothing that comes afterwards is waited for."""
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 0.2)
+    left = threading.Event()
+
+    def late(listening: socket.socket) -> None:
+        plain, _ = listening.accept()
+        time.sleep(0.5)
+        with suppress(OSError), certified.wrap_socket(plain, server_side=True) as there:
+            there.recv(4096)
+            there.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not left.wait(0.05):
+                there.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=late, args=(listening,), daemon=True)
+        thread.start()
+        rescue = threading.Timer(4, left.set)  # or the test would wait for 256 KiB
+        rescue.start()
+        with pytest.raises(TooSlowError):
+            outbound.get(f"https://localhost:{listening.getsockname()[1]}/")
+        assert not left.is_set()
+        left.set()
+        rescue.cancel()
+        thread.join(10)

@@ -32,6 +32,12 @@ def test_an_issuer_of_one_company_is_fine(preset, issuer):
     assert presets.issuer_problem(preset, issuer) == ""
 
 
+@pytest.mark.parametrize("preset", ["generic", "google", "entra"])
+@pytest.mark.parametrize("issuer", ["https://[id.acme.example", "https://[::1", ""])
+def test_what_is_no_address_at_all_is_refused_too(preset, issuer):
+    assert presets.issuer_problem(preset, issuer)
+
+
 @pytest.mark.parametrize("preset", ["entra", "generic"])
 @pytest.mark.parametrize(
     "issuer",

@@ -6,10 +6,13 @@ import pytest
 
 from apps.accounts.roles import (
     VALUES_READ,
+    RoleFrom,
+    RoleGiven,
     claim_values,
     highest,
     map_problem,
     mapped_role,
+    role_told,
 )
 
 pytestmark = pytest.mark.security
@@ -71,3 +74,19 @@ def test_a_map_that_cannot_be_used_is_explained(role_map):
 
 def test_a_good_map_has_no_problem():
     assert map_problem({}) == map_problem({"a": "admin", "b": "viewer"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"b", "a", "x"}, RoleGiven(role="admin", by=RoleFrom.MAP, value="a")),
+        ({"c", "x"}, RoleGiven(role="viewer", by=RoleFrom.MAP, value="c")),
+        ({"x"}, RoleGiven(role="member", by=RoleFrom.DEFAULT)),
+        (set(), RoleGiven(role="member", by=RoleFrom.DEFAULT)),
+    ],
+    ids=["the highest", "one", "none mapped", "none"],
+)
+def test_a_role_is_told_with_what_gives_it(values, told):
+    role_map = {"a": "admin", "b": "admin", "c": "viewer"}
+
+    assert role_told(values, role_map, "member") == told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.accounts import actions
+from apps.accounts.domains.names import canonical, normal_address
 from apps.accounts.models import Domain, Membership, User
 from apps.audits.models import Receipt
 from tests import factories
@@ -106,3 +107,97 @@ def test_a_directory_does_not_touch_netras_staff(okta, acme) -> None:
     answer = okta.send("POST", "Users", user(BOB))
 
     assert reason(refusal(answer, 409, "uniqueness")) == "directory_account"
+
+
+def test_whoever_others_took_in_meanwhile_is_not_taken_back(okta, globex) -> None:
+    """Else acme's own provider could sign in as somebody who now works elsewhere."""
+    entry = okta.add_user(BOB)
+    okta.patch(f"Users/{entry['id']}", OFF)
+    with TESTS:
+        Membership.objects.create(
+            organisation=globex, user=User.objects.get(), role="admin"
+        )
+
+    answer = okta.patch(f"Users/{entry['id']}", ON)
+
+    document = refusal(answer, 409, "uniqueness")
+    assert reason(document) == "directory_account"
+    assert reference(document)
+    assert places_of(BOB) == {"globex": "admin"}
+
+
+@pytest.mark.parametrize("became", ["is_staff", "closed"])
+def test_staff_and_closed_accounts_are_not_taken_back(okta, became: str) -> None:
+    entry = okta.add_user(BOB)
+    okta.patch(f"Users/{entry['id']}", OFF)
+    changed = {"is_staff": True} if became == "is_staff" else {"is_active": False}
+    User.objects.update(**changed)
+
+    answer = okta.patch(f"Users/{entry['id']}", ON)
+
+    assert reason(refusal(answer, 409, "uniqueness")) == "directory_account"
+    with TESTS:
+        assert not Membership.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["post", "put"])
+@pytest.mark.parametrize("email", ["netra support", "root", "bob@", "@acme.example"])
+def test_an_email_that_is_no_address_is_refused_whatever_the_user_name_is(
+    okta, way: str, email: str
+) -> None:
+    told = user(BOB, emails=[{"value": email, "primary": True}])
+    if way == "post":
+        answer = okta.send("POST", "Users", told)
+    else:
+        answer = okta.send("PUT", f"Users/{okta.add_user(BOB)['id']}", told)
+
+    refusal(answer, 400, "invalidValue")
+    assert [row.email for row in User.objects.all()] in ([], [BOB])
+
+
+def test_an_address_that_is_too_long_in_its_normal_form_is_refused(okta, acme) -> None:
+    """In punycode a domain with letters of its own grows: 'ü' becomes 'xn--tda'."""
+    name = "ü." * 25 + "acme.example"
+    factories.domain(acme, canonical(name))
+    address = "b" * 60 + "@" + name
+    assert len(address) <= 254 < len(normal_address(address))
+
+    answer = okta.send("POST", "Users", user(address))
+
+    refusal(answer, 400, "invalidValue")
+    assert not User.objects.exists()
+
+
+def test_a_membership_that_was_given_by_hand_shows_as_active_and_can_be_ended(
+    okta, acme
+) -> None:
+    entry = okta.add_user(BOB)
+    path = f"Users/{entry['id']}"
+    okta.patch(path, OFF)
+    with TESTS:
+        actions.add_member(
+            actor=TESTER, organisation=acme, user=User.objects.get(), role="admin"
+        )
+
+    assert okta.get(path).json()["active"] is True
+    assert okta.patch(path, OFF).json()["active"] is False
+    assert places_of(BOB) == {}
+
+
+@pytest.mark.parametrize("way", ["put", "remove", "null"])
+def test_only_who_says_active_brings_somebody_back(okta, way: str) -> None:
+    entry = okta.add_user(BOB)
+    path = f"Users/{entry['id']}"
+    with TESTS:
+        actions.remove_member(actor=TESTER, membership=Membership.objects.get())
+
+    if way == "put":
+        told = {"userName": BOB, "displayName": "Bob"}
+        answer = okta.send("PUT", path, told)
+    elif way == "remove":
+        answer = okta.patch(path, {"op": "remove", "path": "active"})
+    else:
+        answer = okta.patch(path, {"op": "replace", "path": "active", "value": None})
+
+    assert answer.json()["active"] is False
+    assert places_of(BOB) == {}

@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.utils import timezone
-from tests.accounts.sessions.test_sessions import age, by_password
 
 from apps.accounts import actions
 from apps.accounts.access import Principal, principal_from_token, token_with
@@ -19,7 +18,13 @@ from apps.accounts.permissions import TokenScope
 from apps.audits.acts import Act
 from apps.audits.models import Entry
 from apps.core.database import close, write_now
-from apps.core.errors import InvalidInputError, NotAuthenticatedError, RateLimitedError
+from apps.core.errors import (
+    InvalidInputError,
+    NotAllowedError,
+    NotAuthenticatedError,
+    RateLimitedError,
+)
+from tests.accounts.sessions.test_sessions import age, by_password
 from tests.doors import API, JSON, problem_of
 from tests.factories import TESTER, TESTS
 
@@ -299,3 +304,17 @@ def test_revoking_twice_is_told_once(alice_principal):
             actions.revoke_token(actor=TESTER, token=token)
 
         assert Entry.objects.filter(act=Act.TOKEN_REVOKED).count() == 1
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("become", ["viewer", "stranger"])
+def test_whoever_lost_their_place_on_the_way_gets_no_token(bob, bob_principal, become):
+    """The door has looked at the role before; the row is locked only here."""
+    with TESTS:
+        own = Membership.objects.filter(user=bob)
+        own.update(role="viewer") if become == "viewer" else own.delete()
+
+    with pytest.raises(NotAllowedError):
+        make(bob_principal)
+
+    assert count() == 0

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 from uuid import UUID
 
 from django.utils import timezone
@@ -11,10 +15,19 @@ from apps.audits import checkpoints, trail, verification
 from apps.audits.acts import Act
 from apps.audits.models import Entry
 from apps.audits.verification import Damage, Tally
+from apps.core import clock
 from apps.core.database import write_now
 from apps.core.tenancy import tenant
 from tests import guards
 from tests.factories import TESTER, TESTS
+
+
+@contextmanager
+def days_ago(days: int) -> Iterator[None]:
+    """Entries of this block were made then: the database lets nothing young go."""
+    moment = timezone.now() - timedelta(days=days)
+    with patch.object(clock, "now", lambda: moment):
+        yield
 
 
 def grow(chain_id: UUID, entries: int = 1, **details) -> None:

@@ -162,6 +162,23 @@ def test_a_chain_that_cannot_be_signed_does_not_hold_up_the_others(
     assert str(acme.pk) in caplog.text
 
 
+@pytest.mark.parametrize(
+    "line", ["[]", "{}", '{"body":"[]"}', '{"body":"{}"}', '{"body":1}', "rubbish"]
+)
+def test_a_file_that_somebody_edited_does_not_hold_up_the_others(
+    acme, globex, caplog, line
+) -> None:
+    chains.grow(acme.pk)
+    chains.grow(globex.pk)
+    checkpoints.folder().mkdir()
+    chains.own_file(acme.pk).write_text(line + "\n")
+
+    assert checkpoints.sweep() == 1
+    assert len(lines(globex.pk)) == 1
+    assert str(acme.pk) in caplog.text
+    assert len(rows(acme.pk)) == 1
+
+
 def test_the_sweeps_are_registered() -> None:
     assert {"audits.checkpoints", "audits.retention"} <= sweeps.registered().keys()
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from apps.audits import export, retention
 from apps.audits.keyring import public_key
+from apps.core import clock
 from apps.core.actors import Actor
 from apps.core.database import write_now
 from apps.core.errors import NotFoundError
@@ -68,7 +69,10 @@ def test_an_export_holds_and_names_itself(sealed, tmp_path) -> None:
     lines = exported(sealed)
 
     code, said = check(tmp_path, lines, "--key", own_key())
-    assert (code, "8 entries of acme hold, 2 checkpoints" in said) == (0, True), said
+    assert (code, "entries 1 to 8 of 'acme' hold, 2 checkpoints" in said) == (
+        0,
+        True,
+    ), said
     last = json.loads(lines[8]["body"])
     assert (last["act"], last["details"]) == ("exported", {"first": 1, "last": 7})
 
@@ -148,6 +152,65 @@ def test_a_story_written_anew_shows_against_a_checkpoint_kept_from_before(
     assert (code, "entry 4 is not the one" in said) == (1, True)
 
 
+@pytest.mark.security
+def test_a_file_that_ends_before_what_was_kept_is_told_unless_it_was_asked_for_so(
+    sealed, tmp_path
+) -> None:
+    until = timezone.now()
+    chains.grow(sealed, 2)
+    chains.sign(sealed)
+    chains.grow(sealed, 2)
+    lines = exported(sealed, until=until)
+    kept = ("--key", own_key(), "--checkpoints", str(chains.own_file(sealed)))
+
+    code, said = check(tmp_path, lines, *kept)
+    assert (code, "ends with entry 9" in said, "entry 12" in said) == (1, True, True)
+    assert check(tmp_path, lines, *kept, "--part")[0] == 0
+
+
+@pytest.mark.security
+def test_checkpoints_that_speak_of_none_of_the_entries_prove_nothing(
+    sealed, globex, tmp_path
+) -> None:
+    chains.grow(globex.pk, 3)
+    chains.sign(globex.pk)
+    lines = exported(sealed)
+
+    for name, text in (
+        ("foreign", chains.own_file(globex.pk).read_text()),
+        ("empty", ""),
+    ):
+        kept = tmp_path / name
+        kept.write_text(text)
+        code, said = check(tmp_path, lines, "--checkpoints", str(kept))
+        assert (code, "speaks of these entries" in said) == (2, True)
+
+
+@pytest.mark.security
+def test_a_file_cannot_say_of_itself_that_it_was_proved(sealed, tmp_path) -> None:
+    name = "acme hold, signed by the keys you gave.\x1b[8m"
+    lines = edited(exported(sealed), 0, organisation=name)
+
+    code, said = check(tmp_path, lines)
+
+    assert (code, "\x1b" in said, "self-consistent only" in said) == (0, False, True)
+    assert "entries 1 to 8 of 'acme hold" in said
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"public_keys": []}, {"first": "1"}, {"first": None}, {"chain": 1}],
+    ids=str,
+)
+def test_a_header_of_another_form_is_told_in_a_sentence(
+    sealed, tmp_path, changed
+) -> None:
+    code, said = check(tmp_path, edited(exported(sealed), 0, **changed))
+
+    assert code in {1, 2}
+    assert "Traceback" not in said
+
+
 def _erase(chain_id) -> None:
     from apps.audits.models import Checkpoint, Head
     from tests import guards
@@ -198,10 +261,12 @@ def test_a_period_without_entries_is_refused_and_leaves_no_entry(sealed) -> None
         assert not chains.entries(sealed).filter(act="exported").exists()
 
 
-def test_a_chain_that_was_cut_is_exported_from_its_first_entry(
-    sealed, tmp_path
-) -> None:
-    later = timezone.now() + timedelta(days=1)
+def test_a_chain_that_was_cut_is_exported_from_its_first_entry(acme, tmp_path) -> None:
+    sealed, later = acme.pk, timezone.now() + timedelta(days=1)
+    with chains.days_ago(2):
+        chains.grow(sealed, 4)
+        chains.sign(sealed, now=clock.now())
+    chains.grow(sealed, 3)
     write_now(tenant(sealed), lambda: retention.cut(sealed, before=later))
     write_now(tenant(sealed), lambda: retention.drop(sealed))
 

@@ -111,8 +111,11 @@ def later(monkeypatch, **by) -> None:
     [
         ("explanation", "too short"),
         ("explanation", " " * 40),
+        ("explanation", "\u200b" * 40),
+        ("explanation", "\x00" * 40),
         ("explanation", "x" * 2001),
         ("ticket", "  "),
+        ("ticket", "\u2060"),
         ("minutes", 0),
         ("minutes", 241),
     ],
@@ -123,6 +126,15 @@ def test_a_wish_needs_a_reason_a_ticket_and_an_end(acme, field, value):
 
     assert refused.value.field == field
     assert trail(acme) == []
+
+
+def test_what_nobody_sees_is_not_part_of_a_reason(acme):
+    row = asked(
+        acme, explanation=f"\u202e{WHY}\x00\r\n\tIt is urgent.", ticket="#1\u200b2"
+    )
+
+    assert row.explanation == f"{WHY}\n\tIt is urgent."
+    assert row.ticket == "#12"
 
 
 def test_nobody_asks_without_end(acme):
@@ -323,8 +335,11 @@ def test_another_person_reviews_what_is_over_once_and_says_what_they_saw(acme):
         answered(acme, row, "review", actor=ASKER, note="All is well.")
     with pytest.raises(InvalidInputError):
         answered(acme, row, "review", note=" ok  ")
-    answered(acme, row, "review", note="It fits the ticket.")
+    with pytest.raises(InvalidInputError):
+        answered(acme, row, "review", note="\u200b" * 10)
+    reviewed = answered(acme, row, "review", note="It fits \x00the ticket.")
 
+    assert reviewed.review == "It fits the ticket."
     assert trail(acme)[-1] == ("grant_reviewed", "done")
     with pytest.raises(GrantStandsError):
         answered(acme, row, "review", note="It fits the ticket.")

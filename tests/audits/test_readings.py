@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.audits import readings
 from apps.audits.models import LAPSES, REVIEWED_WITHIN, AccessGrant
+from apps.audits.readings import Readings
 from apps.core.tenancy import staff
 from tests.audits.test_grants import (
     ASKER,
@@ -75,18 +76,54 @@ def test_each_grant_has_its_own_readings_newest_first(acme):
     with staff(ASKER.id):
         found = readings.readings_of([first, second])
 
-    assert [one.records for one in found[first.pk]] == [0, 2]
-    assert [(one.kind, one.id) for one in found[second.pk]] == [
+    assert [one.records for one in found[first.pk].rows] == [0, 2]
+    assert [(one.kind, one.id) for one in found[second.pk].rows] == [
         ("execution", str(THREAD))
     ]
-    assert found[first.pk][0].fields == ("messages.text",)
+    assert found[first.pk].rows[0].fields == ("messages.text",)
+    assert not found[first.pk].cut
+
+
+def test_nobody_hides_what_they_read_behind_more_readings(acme, monkeypatch):
+    monkeypatch.setattr(readings, "SHOWN", 2)
+    first = opened(acme)
+    read(acme, ids=[uuid.uuid4()])
+    first = answered(acme, first, "end", actor=ASKER)
+    second = opened(acme)
+    for _ in range(3):
+        read(acme)
+    answered(acme, second, "end", actor=ASKER)
+    third = opened(acme)
+
+    with staff(ASKER.id):
+        found = readings.readings_of([first, second, third])
+
+    assert found[first.pk] == Readings(rows=[], cut=True)
+    assert (len(found[second.pk].rows), found[second.pk].cut) == (2, True)
+    assert found[third.pk] == Readings(rows=[], cut=False)
+
+
+def test_what_was_read_later_leaves_room_for_a_grants_own_readings(acme, monkeypatch):
+    monkeypatch.setattr(readings, "SHOWN", 2)
+    monkeypatch.setattr(readings, "LATE", timedelta())
+    first = opened(acme)
+    read(acme, ids=[uuid.uuid4()])
+    first = answered(acme, first, "end", actor=ASKER)
+    opened(acme)
+    for _ in range(3):
+        read(acme)
+
+    with staff(ASKER.id):
+        (found,) = readings.readings_of([first]).values()
+
+    assert ([one.records for one in found.rows], found.cut) == ([1], False)
 
 
 def test_a_grant_that_was_never_open_has_no_readings(acme, django_assert_num_queries):
     row = asked(acme)
 
     with staff(ASKER.id), django_assert_num_queries(0):
-        assert readings.readings_of([row]) == {row.pk: []}
+        assert readings.readings_of([row]) == {row.pk: Readings(rows=[])}
 
 
 def test_how_a_grant_stands_depends_on_the_clock_alone(acme):

@@ -121,6 +121,18 @@ def test_nobody_writes_into_another_organisations_chain(acme, globex) -> None:
 
 
 @pytest.mark.security
+@pytest.mark.usefixtures("committed")
+def test_nothing_is_recorded_outside_a_transaction(acme) -> None:
+    """Entry and head would be two writes, and another writer could come between."""
+    with tenant(acme.pk), pytest.raises(transaction.TransactionManagementError):
+        trail.record(Act.EXPORTED, actor=TESTER, organisation_id=acme.pk)
+
+    with TESTS:
+        assert not Entry.objects.exists()
+        assert not Head.objects.exists()
+
+
+@pytest.mark.security
 def test_nothing_is_recorded_outside_a_scope(acme) -> None:
     with pytest.raises(NoScopeError), transaction.atomic():
         trail.record(Act.EXPORTED, actor=TESTER, organisation_id=acme.pk)
@@ -161,7 +173,10 @@ def test_a_key_is_read_once(keys, monkeypatch) -> None:
     assert keyring.keyring().key("trail-1") == b"\x11" * 32
 
 
-@pytest.mark.parametrize("name", ["", "trail-", "../secret", "a/trail-1", "trail-9"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "trail-", "../secret", "a/trail-1", "trail-9", "trail\x00-1", "trail-²"],
+)
 def test_what_is_no_name_of_a_key_opens_no_file(keys, name) -> None:
     assert keyring.keyring().find(name) is None
 

@@ -8,9 +8,13 @@ from datetime import timedelta
 import pytest
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Length, Substr
+from django.utils import timezone
 
-from apps.audits import checkpoints, verification
+from apps.audits import chain, checkpoints, retention, verification
 from apps.audits.models import Checkpoint, Entry, Head
+from apps.core import clock
+from apps.core.database import write_now
+from apps.core.tenancy import tenant
 from tests import guards
 from tests.audits import chains
 from tests.factories import TESTS
@@ -74,6 +78,23 @@ def test_a_column_that_differs_from_what_is_sealed_is_found(sealed, values) -> N
     assert next(iter(values)) in found.says
 
 
+@pytest.mark.parametrize("column", ["body", "previous", "digest", "code", "key_id"])
+def test_a_letter_that_is_not_ascii_is_found_like_any_other(sealed, column) -> None:
+    chains.tamper(sealed, 5, **{column: Concat(Substr(column, 1, 6), Value("ż"))})
+
+    assert [number for number, _ in chains.damage(sealed)] == [5]
+
+
+def test_another_key_of_the_installation_seals_no_entry(sealed, settings) -> None:
+    with TESTS:
+        last = Entry.objects.get(seq=9)
+    key = bytes.fromhex((settings.NETRA_KEYS / "fields-1").read_text())
+
+    chains.tamper(sealed, 9, key_id="fields-1", code=chain.seal(key, last.digest))
+
+    assert chains.damage(sealed) == [(9, "foreign key")]
+
+
 def test_an_entry_that_was_removed_is_found(sealed) -> None:
     with TESTS, guards.lifted():
         chains.entries(sealed).filter(seq__in=[4, 5]).delete()
@@ -130,7 +151,7 @@ def cut_tail(chain_id, *, after: int) -> None:
         Checkpoint.objects.filter(organisation_id=chain_id, seq__gt=after).delete()
         last = Entry.objects.get(organisation_id=chain_id, seq=after)
         Head.objects.filter(organisation_id=chain_id).update(
-            seq=after, digest=last.digest, checkpointed=0
+            seq=after, digest=last.digest, checkpointed=0, checkpointed_at=None
         )
 
 
@@ -175,15 +196,32 @@ def test_a_head_that_was_set_back_is_found(sealed) -> None:
     assert chains.damage(sealed) == [(9, "head")]
 
 
-def test_a_chain_without_its_head_is_found(sealed) -> None:
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"checkpointed": 9},
+        {"checkpointed": 10**12},
+        {"checkpointed_at": F("checkpointed_at") + timedelta(days=400)},
+        {"checkpointed": 0},
+    ],
+    ids=str,
+)
+def test_a_head_that_puts_off_the_next_signature_is_found(sealed, values) -> None:
     with TESTS:
+        Head.objects.update(**values)
+
+    assert chains.damage(sealed) == [(9, "head")]
+
+
+def test_a_chain_without_its_head_is_found(sealed) -> None:
+    with TESTS, guards.lifted():
         Head.objects.all().delete()
 
     assert [kind for _, kind in chains.damage(sealed)] == ["head"]
 
 
 def test_a_chain_that_begins_later_without_a_sealed_cut_is_found(sealed) -> None:
-    with TESTS:
+    with TESTS, guards.lifted():
         Head.objects.update(first_kept=4)
         chains.entries(sealed).filter(seq__lt=4).delete()
 
@@ -201,6 +239,8 @@ def test_a_chain_that_begins_later_without_a_sealed_cut_is_found(sealed) -> None
         {"key_id": "trail-1"},
         {"digest": "0" * 64},
         {"seq": 5},
+        {"signature": "ż"},
+        {"key_id": "signing-ż1"},
     ],
     ids=str,
 )
@@ -264,6 +304,26 @@ def test_entries_written_meanwhile_are_no_damage(sealed, monkeypatch) -> None:
     monkeypatch.setattr(verification, "_rows", slowly)
 
     assert chains.damage(sealed) == []
+
+
+def test_a_cut_made_meanwhile_is_no_damage(acme, place, monkeypatch) -> None:
+    sealed, rows = acme.pk, verification._rows
+    later = timezone.now() + timedelta(days=1)
+    with chains.days_ago(2):
+        chains.grow(sealed, 6)
+        chains.sign(sealed, now=clock.now())
+    chains.grow(sealed, 3)
+
+    def slowly(*args):
+        monkeypatch.setattr(verification, "_rows", rows)
+        write_now(tenant(sealed), lambda: retention.cut(sealed, before=later))
+        write_now(tenant(sealed), lambda: retention.drop(sealed))
+        yield from rows(*args)
+
+    monkeypatch.setattr(verification, "_rows", slowly)
+
+    found, tally = chains.verify(sealed)
+    assert (found, tally.entries) == ([], 4)
 
 
 def test_long_chains_are_read_in_batches(sealed, monkeypatch) -> None:

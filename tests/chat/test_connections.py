@@ -25,6 +25,7 @@ from apps.core.actors import Actor
 from apps.core.database import write_now
 from apps.core.errors import NetraError, RateLimitedError
 from tests.chat.questions import aside
+from tests.doors import secret_of
 from tests.factories import TESTS, sign_in
 
 LIMITS = Limits(
@@ -175,12 +176,17 @@ VOID = {
         sso_required=True
     ),
     "closed account": lambda c: User.objects.update(is_active=False),
+    "staff without a second factor": lambda c: User.objects.update(is_staff=True),
 }  # fmt: skip
 
 
 @pytest.mark.security
 @pytest.mark.parametrize("what", VOID)
-async def test_a_socket_ends_with_its_session(committed, alice_principal, what: str):
+async def test_a_socket_ends_with_its_session(
+    committed, alice_principal, what: str, settings
+):
+    settings.NETRA_DEMO = False  # whose staff have passwords only
+
     def prepare() -> Credential:
         return session_of(alice_principal)
 
@@ -281,7 +287,73 @@ async def test_use_by_a_person_is_use_of_the_session_and_a_ping_is_not(
     connections.remove(connection)
 
 
+@pytest.mark.regression
+async def test_a_socket_that_is_sent_away_does_not_bring_its_session_back(
+    committed, alice_principal
+):
+    def prepare() -> Credential:
+        credential = session_of(alice_principal)
+        SignIn.objects.update(seen_at=timezone.now() - timedelta(hours=1))
+        return credential
+
+    credential = await aside(prepare)
+    ended: list = []
+    connections = Connections()
+    connection = connect(connections, alice_principal, credential, ended)
+    connection.noted_at -= 61
+    connection.used_at = connection.noted_at + 60
+
+    await connections._end_void()
+    await connections._end_void()
+
+    assert [code for _, code, _ in ended] == [4401, 4401]
+    connections.remove(connection)
+
+
+@pytest.mark.security
+@pytest.mark.regression
+async def test_what_comes_after_the_end_is_not_done(
+    committed, alice_principal, monkeypatch
+):
+    secret = await aside(lambda: secret_of(alice_principal))
+    done: list = []
+    frames: asyncio.Queue = asyncio.Queue()
+    frames.put_nowait({"type": "websocket.connect"})
+
+    async def route(connection: Connection, _: object) -> None:
+        done.append(connection.id)
+
+    async def send(_: dict) -> None:
+        return
+
+    monkeypatch.setattr(router, "route", route)
+    consumer = ChatConsumer()
+    headers = {"authorization": f"Bearer {secret}", "host": "127.0.0.1:8000"}
+    serving = asyncio.create_task(consumer(scope_of(headers), frames.get, send))
+    async with asyncio.timeout(20):
+        while consumer.connection is None:  # noqa: ASYNC110 - nothing rings
+            await asyncio.sleep(0.01)
+        frames.put_nowait({"type": "websocket.receive", "text": "{}"})
+        while not done:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+
+        await consumer._end(4401, NetraError("void"))
+        frames.put_nowait({"type": "websocket.receive", "text": "{}"})
+        await serving
+
+    assert len(done) == 1
+
+
 # -- at the door ------------------------------------------------------------------------
+
+
+def scope_of(headers: dict[str, str]) -> dict:
+    return {
+        "type": "websocket",
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+        "subprotocols": [],
+        "query_string": b"",
+    }
 
 
 async def knock(headers: dict[str, str]) -> list[dict]:
@@ -295,13 +367,7 @@ async def knock(headers: dict[str, str]) -> list[dict]:
     async def send(message: dict) -> None:
         sent.append(message)
 
-    scope = {
-        "type": "websocket",
-        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
-        "subprotocols": [],
-        "query_string": b"",
-    }
-    await ChatConsumer()(scope, receive, send)
+    await ChatConsumer()(scope_of(headers), receive, send)
     return sent
 
 

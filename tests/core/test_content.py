@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import uuid
 from datetime import timedelta
 
@@ -190,6 +189,11 @@ def test_a_mask_tells_the_size_only():
     [
         ("There is no agent 'analyst'.", "There is no agent 'analyst'."),
         ("There is no agent 'my secret plan'.", "There is no agent •••• (14 chars)."),
+        (
+            "There is no agent 'say \"no\\' and keep my secret'.",
+            "There is no agent •••• (28 chars).",
+        ),
+        ("The path 'my secret\\' is unknown.", "The path •••• (10 chars) is unknown."),
         ('"a b" and “c d”', "•••• (3 chars) and •••• (3 chars)"),
         ("It's not the company's.", "It's not the company's."),
     ],
@@ -213,7 +217,7 @@ def _callers(name: str) -> set[str]:
         source.module
         for source in product()
         for call in source.calls()
-        if isinstance(call.func, ast.Name) and call.func.id == name
+        if name in {getattr(call.func, "id", ""), getattr(call.func, "attr", "")}
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from pathlib import Path
 
@@ -85,6 +86,30 @@ def test_a_key_is_never_there_in_part(store: KeyStore, monkeypatch) -> None:
     with pytest.raises(KeyStoreError, match="No space left"):
         store.ensure(may_create=True)
     assert not any((store.folder / name).exists() for name in PURPOSES)
+
+
+def test_a_key_is_on_the_disk_before_its_name_and_its_name_before_it_is_used(
+    store: KeyStore, monkeypatch
+) -> None:
+    """A power cut after the first secret was sealed must not take the only key to it."""
+    done: list[str] = []
+    sync, link = keys.os.fsync, keys.os.link
+
+    def synced(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(keys.os.fstat(descriptor).st_mode) else "key"
+        done.append(kind)
+        sync(descriptor)
+
+    def linked(*places: Path) -> None:
+        done.append("name")
+        link(*places)
+
+    monkeypatch.setattr(keys.os, "fsync", synced)
+    monkeypatch.setattr(keys.os, "link", linked)
+
+    store.ensure(may_create=True)
+
+    assert done == ["key", "name", "folder"] * len(PURPOSES)
 
 
 def test_an_empty_or_unreadable_key_is_refused_by_name(store: KeyStore) -> None:

@@ -90,6 +90,38 @@ def test_a_changed_row_of_an_execution_is_found(alice_principal, model, values) 
     assert counts == {"whole": 1, "broken": 1}
 
 
+@pytest.mark.parametrize("values", [{"state": "cancelled"}, {"attempt": 3}], ids=str)
+def test_an_execution_that_does_not_stand_as_its_end_was_sealed_is_found(
+    alice_principal, values
+) -> None:
+    ended = factories.ended(alice_principal)
+    with TESTS:
+        Execution.objects.filter(id=ended.id).update(**values)
+
+    (found,), counts = proofs(alice_principal.organisation_id)
+
+    assert found[0] == "execution"
+    assert str(ended.id) in found[1]
+    assert str(next(iter(values.values()))) in found[1]
+    assert counts == {"broken": 1}
+
+
+def test_how_an_execution_stands_is_compared_even_where_the_log_was_cut(
+    alice_principal,
+) -> None:
+    ended = factories.ended(alice_principal)
+    factories.unit(
+        ended,
+        lambda: retention.prune(
+            ended.stream_id, before=timezone.now() + timedelta(days=1)
+        ),
+    )
+    with TESTS:
+        Execution.objects.filter(id=ended.id).update(state="cancelled")
+
+    assert proofs(alice_principal.organisation_id)[1] == {"broken": 1}
+
+
 @pytest.mark.parametrize("model", [Transition, Event])
 def test_a_removed_row_of_an_execution_is_found(alice_principal, model) -> None:
     ended = factories.ended(alice_principal)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from io import StringIO
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from apps.core import checks
+from apps.core import roles as app_roles
 from apps.core.roles import Grants, standing, unguarded
 from netra import arrival
 from netra.management.commands.db_roles import APPEND_ONLY
@@ -112,6 +114,63 @@ def test_an_owner_is_told_of_and_refused_in_production(as_owner, settings) -> No
     assert [message.id for message in refused] == ["netra.E005"]
     with pytest.raises(arrival.PrivilegedRoleError):
         arrival.require_plain_role(pytest.fail)
+
+
+@pytest.fixture
+def superuser(db) -> Iterator[psycopg.Connection]:
+    """A connection of its own, whose roles are taken back."""
+    with roles.connected() as raw, raw.transaction(force_rollback=True):
+        yield raw
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("CREATE ROLE netra_tests_app LOGIN", None),
+        ("CREATE ROLE netra_tests_app LOGIN BYPASSRLS", "has BYPASSRLS"),
+        ("CREATE ROLE netra_tests_app LOGIN CREATEROLE", "may change roles"),
+        (
+            "CREATE ROLE netra_tests_app LOGIN NOINHERIT; GRANT {user} TO netra_tests_app",
+            "may become a role that row-level security does not hold",
+        ),
+        (
+            """CREATE ROLE netra_tests_far BYPASSRLS; CREATE ROLE netra_tests_near;
+            CREATE ROLE netra_tests_app LOGIN; GRANT netra_tests_far TO netra_tests_near;
+            GRANT netra_tests_near TO netra_tests_app""",
+            "may become a role that row-level security does not hold",
+        ),
+    ],
+    ids=["plain", "bypasses", "makes roles", "becomes a superuser", "becomes another"],
+)
+def test_each_way_past_row_level_security_is_told(superuser, given, says) -> None:
+    superuser.execute(given.format(user=superuser.info.user))
+    row = superuser.execute(app_roles.STANDING, ["netra_tests_app"]).fetchone()
+
+    faults = app_roles.Standing.of(row).faults
+
+    assert [fault for fault in faults if fault == says] == ([says] if says else [])
+    assert bool(faults) is (says is not None)
+
+
+@on_postgresql
+def test_an_owner_whose_migrations_would_see_no_rows_is_told_of(
+    as_owner, capsys
+) -> None:
+    assert app_roles.blind_owners(connection) == []
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE netra_tests_blind")
+        cursor.execute("ALTER TABLE usage_record OWNER TO netra_tests_blind")
+
+    assert app_roles.blind_owners(connection) == ["netra_tests_blind"]
+    found = checks.check_database_role(databases=["default"])
+    assert "netra.W009" in [message.id for message in found]
+    call_command("db_roles", role=roles.ROLE, apply=True, verbosity=0)
+    assert "netra_tests_blind" in capsys.readouterr().err
+
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER ROLE netra_tests_blind BYPASSRLS")
+    assert app_roles.blind_owners(connection) == []
 
 
 @on_postgresql

@@ -65,6 +65,15 @@ async def test_a_body_that_says_how_long_it_is_is_not_even_read() -> None:
     assert (status, problem["code"], client.read) == (413, "too_large", 0)
 
 
+@pytest.mark.parametrize(
+    ("said", "status"), [("9" * 5000, 413), ("0" * 5000 + "1", 200), ("0", 200)]
+)
+async def test_a_length_is_read_however_it_is_written(said: str, status: int) -> None:
+    client = Client(b"a", headers=[(b"content-length", said.encode())])
+
+    assert (await client.ask())[0] == status
+
+
 async def test_a_body_that_does_not_say_is_read_no_further_than_allowed() -> None:
     client = Client(*[b"a" * 65536] * 1000)
 

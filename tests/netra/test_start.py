@@ -87,6 +87,21 @@ def test_redis_beside_sqlite_is_refused_with_both_ways_out(tmp_path: Path) -> No
 
 
 @pytest.mark.security
+@pytest.mark.regression
+def test_debugging_brings_no_demo_to_a_public_address(tmp_path: Path) -> None:
+    sentence = refused(
+        start(
+            tmp_path,
+            NETRA_PUBLIC_URL="https://netra.example",
+            NETRA_DEMO="1",
+            NETRA_DEBUG="1",
+        )
+    )
+
+    assert "NETRA_DEMO=1 is refused" in sentence
+
+
+@pytest.mark.security
 @pytest.mark.parametrize("name", ["NETRA_DEMO", "NETRA_LIMITS"])
 def test_demo_data_and_lifted_limits_are_refused_in_production(
     name: str, tmp_path: Path

@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.accounts.models import IdentityProvider
 from apps.executions.states import ExecutionState
 from apps.issues import sweeper
 from tests import factories
@@ -115,3 +116,67 @@ def test_the_overview_asks_a_bounded_number_of_times(viewer, alice_principal):
         viewer.get("/admin/")
 
     assert len(many) == len(few) <= 15
+
+
+# -- company sign-in -------------------------------------------------------------------
+
+
+@pytest.fixture
+def ending(acme):
+    """Acme's provider, whose secret ends tomorrow."""
+    with factories.TESTS:
+        return IdentityProvider.objects.create(
+            organisation=acme,
+            provider_id="acme",
+            name="<i>Acme</i>",
+            issuer="https://idp.acme.example",
+            client_id="netra",
+            secret_expires_at=timezone.now() + timedelta(days=1),
+        )
+
+
+def test_what_ends_soon_is_told_to_who_may_see_providers(client, netra, ending):
+    client.force_login(staff("security_auditor", netra))
+
+    page = client.get("/admin/").content.decode()
+
+    assert "Company sign-in: 1 thing ends soon" in page
+    assert "The client secret of &lt;i&gt;Acme&lt;/i&gt; ends" in page
+    assert f"/admin/accounts/identityprovider/{ending.pk}/change/" in page
+
+
+def test_and_to_nobody_else(viewer, ending):
+    assert "client secret" not in viewer.get("/admin/").content.decode()
+
+
+def test_there_is_no_card_when_nothing_ends(client, netra):
+    client.force_login(staff("security_auditor", netra))
+
+    assert "Company sign-in" not in client.get("/admin/").content.decode()
+
+
+@pytest.mark.performance
+def test_what_ends_costs_one_query_however_much_it_is(
+    client, netra, ending, monkeypatch
+):
+    client.force_login(staff("security_auditor", netra))
+    client.get("/admin/")
+    with CaptureQueriesContext(connection) as few:
+        client.get("/admin/")
+    for number in range(12):
+        with factories.TESTS:
+            IdentityProvider.objects.create(
+                organisation=ending.organisation,
+                provider_id=f"p-{number}",
+                name="P",
+                issuer="https://idp.acme.example",
+                client_id=f"c-{number}",
+                secret_expires_at=timezone.now(),
+            )
+
+    with CaptureQueriesContext(connection) as many:
+        page = client.get("/admin/").content.decode()
+
+    assert len(many) == len(few)
+    assert "13 things end soon" in page
+    assert "The others stand on the pages" in page

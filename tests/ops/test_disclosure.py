@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.audits import grants, receipts
+from apps.audits import grants, readings, receipts
 from apps.audits.models import Entry
 from apps.audits.receipts import Refusal
 from apps.chat.models import Message, Thread
@@ -191,10 +191,27 @@ def test_a_viewer_is_not_offered_to_ask(netra, standing):
     viewer = signed_in(staff("support_viewer", netra))
     page = reverse("admin:executions_execution_change", args=[standing.id])
 
-    html = viewer.get(page).content.decode()
+    thread = reverse("admin:chat_thread_change", args=[standing.stream_id])
 
-    assert "Your role may not ask to read it" in html
-    assert "Ask to read it" not in html
+    for address in (page, thread):
+        html = viewer.get(address).content.decode()
+        assert "Your role may not ask to read it" in html
+        assert "Ask to read it" not in html
+
+
+def test_the_page_of_a_conversation_tells_of_the_request_and_the_grant(
+    operator, lead, standing
+):
+    page = reverse("admin:chat_thread_change", args=[standing.stream_id])
+    ask(operator, standing, "thread")
+    assert "Your request" in operator.get(page).content.decode()
+    decide(lead, "approve")
+
+    html = operator.get(page).content.decode()
+
+    assert "Read what was said" in html
+    assert SECRET not in html
+    assert "Read what was said" not in lead.get(page).content.decode()
 
 
 def test_the_page_of_a_conversation_masks_its_title(operator, standing):
@@ -241,8 +258,26 @@ def test_the_grants_own_page_lists_the_looks(operator, lead, standing):
 
     page = lead.get(reverse("admin:audits_accessgrant_change", args=[newest().pk]))
 
-    assert len(page.context["read"]) == 2
+    assert len(page.context["read"].rows) == 2
     assert str(standing.id)[:8] in page.content.decode()
+    assert "not all of it is listed" not in page.content.decode()
+
+
+def test_what_was_read_is_never_told_as_nothing(operator, lead, standing, monkeypatch):
+    monkeypatch.setattr(readings, "SHOWN", 1)
+    opened(operator, lead, standing)
+    row = newest()
+    opened(operator, lead, standing, "thread")
+    content(operator, standing)
+    content(operator, standing, "thread")
+    content(operator, standing, "thread")
+
+    html = lead.get(
+        reverse("admin:audits_accessgrant_change", args=[row.pk])
+    ).content.decode()
+
+    assert "not all of it is listed" in html
+    assert ">Nothing" not in html
 
 
 def test_the_reader_itself_refuses_what_the_grant_does_not_reach(

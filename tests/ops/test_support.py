@@ -151,6 +151,32 @@ def test_where_the_customer_consents_the_lead_cannot(operator, lead, standing, a
     assert newest().approved_at is None
 
 
+def test_an_answer_that_became_an_owners_is_not_offered_to_the_lead(
+    operator, lead, standing, acme
+):
+    ask(operator, standing)
+    address = reverse("admin:audits_accessgrant_change", args=[newest().pk])
+    assert b"Approve for" in lead.get(address).content
+    acme.grants_need_consent = True
+    acme.save()
+
+    html = lead.get(address).content.decode()
+
+    assert "Approve for" not in html
+    assert "It waits for an owner of the organisation" in html
+
+
+def test_a_review_may_hold_any_sign(operator, lead, standing):
+    ask(operator, standing)
+    decide(lead, "approve")
+    decide(operator, "end")
+
+    response = decide(lead, "review", note="It fits\x00 the ticket.\u202e")
+
+    assert response.status_code == 200
+    assert newest().review == "It fits the ticket."
+
+
 def test_the_page_of_a_grant_offers_what_each_may_do(operator, lead, standing):
     ask(operator, standing)
     address = reverse("admin:audits_accessgrant_change", args=[newest().pk])

@@ -51,6 +51,13 @@ def test_the_page_offers_the_download_to_whoever_may_take_it(
     assert (ADDRESS in client.get("/trust/").content.decode()) is offered
 
 
+def test_asking_for_the_head_alone_is_no_export(alice, acme) -> None:
+    assert signed_in(alice).head(ADDRESS).status_code == 405
+
+    with TESTS:
+        assert not Entry.objects.filter(act="exported").exists()
+
+
 def test_a_stranger_signs_in_first(client, db) -> None:
     assert client.get(ADDRESS)["Location"].startswith("/accounts/login/")
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
+from apps.accounts.models import Organisation
 from apps.accounts.sessions import stepup
+from apps.audits.models import Entry
+from apps.ops import trust
 from tests import factories
 from tests.factories import TESTS
 from tests.ops.support import WHY, ask, content, decide, newest, signed_in, trail
@@ -176,3 +179,117 @@ def test_past_ones_stay_and_tell_who_approved(owner, operator, lead, standing):
     assert "support_lead@netra.example" in html
     assert "Ended early" in html
     assert "Nothing was read under it" in html
+
+
+def test_every_open_grant_can_be_ended_here_however_many_there_are(
+    owner, operator, lead, standing, alice_principal, monkeypatch
+):
+    monkeypatch.setattr(trust, "PAST", 1)
+    for record in (standing, told(alice_principal)):
+        ask(operator, record)
+        decide(lead, "approve")
+
+    html = owner.get("/trust/").content.decode()
+
+    assert html.count("End it now") == 2
+
+
+# -- whose consent support needs -------------------------------------------------------------
+
+
+def choose(client, consent: str = "customer"):
+    return client.post("/trust/", {"consent": consent}, follow=True)
+
+
+def chosen() -> list[tuple[str, str | None]]:
+    with TESTS:
+        rows = Entry.objects.filter(act="organisation_changed").order_by("seq")
+        return list(rows.values_list("outcome", "actor_kind"))
+
+
+def asks_an_owner(place) -> bool:
+    return Organisation.objects.get(pk=place.pk).grants_need_consent
+
+
+def test_an_owner_chooses_that_support_asks_and_it_is_on_record(
+    owner, acme, operator, lead, standing
+):
+    ask(operator, standing)
+
+    html = choose(owner).content.decode()
+
+    assert asks_an_owner(acme)
+    assert "an owner of Acme agrees here" in html
+    assert chosen() == [("done", "user")]
+    assert (
+        "An owner of the organisation decides"
+        in decide(lead, "approve").content.decode()
+    )
+    assert newest().approved_at is None
+    assert ">Approve" in owner.get("/trust/").content.decode()
+    choose(owner, "second_person")
+    assert not asks_an_owner(acme)
+    assert chosen() == [("done", "user")] * 2
+
+
+def test_what_was_asked_of_the_owner_stays_theirs_to_answer(
+    owner, operator, lead, standing, consenting
+):
+    ask(operator, standing)
+
+    html = choose(owner, "second_person").content.decode()
+    decide(lead, "approve")
+
+    assert newest().approved_at is None
+    assert ">Approve" in html
+
+
+@pytest.mark.parametrize(("role", "status"), [("admin", 200), ("member", 404)])
+def test_only_an_owner_chooses(acme, consenting, role, status):
+    client = signed_in(factories.person("carol@acme.example", acme, role=role))
+
+    response = choose(client, "second_person")
+
+    assert response.status_code == status
+    assert asks_an_owner(acme)
+    assert "Let a second person" not in client.get("/trust/").content.decode()
+    assert chosen() == [("refused", "user")] * (status == 200)
+
+
+def test_whoever_works_for_support_does_not_choose_for_a_customer(
+    netra, acme, consenting
+):
+    both = staff("support_lead", netra, "both@netra.example")
+    with TESTS:
+        both.memberships.all().delete()
+        both.memberships.create(organisation=acme, user=both, role="owner")
+
+    html = choose(signed_in(both), "second_person").content.decode()
+
+    assert "You belong to support yourself." in html
+    assert asks_an_owner(acme)
+
+
+def test_an_owner_proves_who_they_are_before_they_choose(
+    owner, acme, consenting, monkeypatch
+):
+    monkeypatch.setattr(stepup, "stepped_up", lambda *_: False)
+
+    response = owner.post("/trust/", {"consent": "second_person"})
+
+    assert "/accounts/" in response["Location"]
+    assert asks_an_owner(acme)
+
+
+def test_one_organisations_choice_is_not_anothers(mallory, acme, globex, consenting):
+    choose(signed_in(mallory))
+
+    assert choose(signed_in(mallory), "second_person").status_code == 200
+    assert asks_an_owner(acme)
+    assert not asks_an_owner(globex)
+
+
+@pytest.mark.parametrize("consent", ["", "nobody", "\x00"])
+def test_there_is_no_third_choice(owner, acme, consenting, consent):
+    assert choose(owner, consent).status_code == 404
+    assert asks_an_owner(acme)

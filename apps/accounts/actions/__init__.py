@@ -5,6 +5,7 @@ from __future__ import annotations
 from apps.accounts.actions.directory import (
     change_directory_user,
     create_directory_user,
+    is_decision,
     refuse_directory_change,
     remove_directory_user,
 )
@@ -47,7 +48,11 @@ from apps.accounts.actions.people import (
     save_new_person,
     set_staff_roles,
 )
-from apps.accounts.actions.providers import change_provider, create_provider
+from apps.accounts.actions.providers import (
+    change_provider,
+    create_provider,
+    record_provider_test,
+)
 from apps.accounts.actions.scim_tokens import (
     create_scim_token,
     note_scim_token_use,
@@ -95,6 +100,7 @@ __all__ = [
     "end_what_stood_on",
     "follow_address",
     "follow_session",
+    "is_decision",
     "link_identity",
     "make_key",
     "note_look_up",
@@ -103,6 +109,7 @@ __all__ = [
     "note_session_use",
     "note_token_use",
     "record_new_password",
+    "record_provider_test",
     "record_refused_proof",
     "refuse_directory_change",
     "release_domain",

@@ -5,12 +5,14 @@ One request is one call and one transaction. Groups: directory_groups.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.accounts.access import proved_domains
@@ -34,6 +36,7 @@ from apps.accounts.domains.names import domain_of, normal_address
 from apps.accounts.models import (
     DirectoryMember,
     DirectoryUser,
+    Identity,
     IdentityProvider,
     Membership,
     Organisation,
@@ -47,6 +50,8 @@ from apps.audits.receipts import Refusal
 from apps.core.actors import Actor
 from apps.core.errors import ConflictError, NetraError
 from apps.core.tenancy import current_scope
+
+ADDRESS_LENGTH = 254
 
 
 def create_directory_user(
@@ -86,6 +91,8 @@ def change_directory_user(
         _check_addresses(organisation.pk, wanted.addresses)
     if wanted.user_name != before.user_name:
         _check_free(wanted.user_name)
+    if wanted.active and not before.active:
+        _check_return(organisation, entry.user)
     _follow(actor, organisation, entry.user, before, wanted)
     for name, value in _columns(wanted).items():
         setattr(entry, name, value)
@@ -111,15 +118,16 @@ def remove_directory_user(*, actor: Actor, entry_id: UUID) -> None:
     _record(actor, entry, change="deleted")
 
 
-def refuse_directory_change(
-    *, actor: Actor, error: NetraError, rule: str
-) -> UUID | None:
+def is_decision(error: NetraError) -> bool:
+    """Whether a rule of safety refused. Other errors leave no trace, and open no transaction."""
+    return isinstance(error, (*DECISIONS, ConflictError))
+
+
+def refuse_directory_change(*, actor: Actor, error: NetraError, rule: str) -> UUID:
     """Keep on record that a directory was refused by a rule of safety; the receipt's id.
 
-    In a transaction of its own, after the roll-back. Other errors leave no trace.
+    In a transaction of its own, after the roll-back. Only for what `is_decision`.
     """
-    if not isinstance(error, (*DECISIONS, ConflictError)):
-        return None
     organisation_id = current_scope().tenant_id
     receipt = receipts.record(
         Refusal.of(error, organisation_id=organisation_id, user_id=None, rule=rule)
@@ -137,7 +145,7 @@ def refuse_directory_change(
 
 
 def described(entry: DirectoryUser, *, is_member: bool) -> Person:
-    """An entry as a value. A membership that was ended by hand counts as not active."""
+    """An entry as a value. Active is who is a member, also where that was ended or given by hand."""
     return Person(
         user_name=entry.user_name,
         email=entry.email,
@@ -145,17 +153,18 @@ def described(entry: DirectoryUser, *, is_member: bool) -> Person:
         display_name=entry.display_name,
         given_name=entry.given_name,
         family_name=entry.family_name,
-        active=entry.active and is_member,
+        active=is_member,
     )
 
 
 def settle_roles(actor: Actor, organisation_id: UUID, entry_ids: Iterable[UUID]) -> int:
-    """Give these people the roles that their groups give; owners stay owners. How many changed."""
+    """Give these people the roles that provider and groups give; owners stay owners. How many changed."""
     # Named, not left to the scope: staff call this too, and see all organisations.
-    entries = DirectoryUser.objects.filter(
+    # Locked: whoever comes back at this moment gets a role by the groups of before or after.
+    entries = DirectoryUser.objects.select_for_update(no_key=True).filter(
         organisation=organisation_id, pk__in=list(entry_ids)
     )
-    people = dict(entries.values_list("user_id", "pk"))
+    people = dict(entries.order_by("pk").values_list("user_id", "pk"))
     # All are locked before the first change seals an entry: the trail's head comes last.
     places = list(
         Membership.objects.select_for_update()
@@ -163,12 +172,12 @@ def settle_roles(actor: Actor, organisation_id: UUID, entry_ids: Iterable[UUID])
         .exclude(role=Membership.Role.OWNER)
         .order_by("pk")
     )
-    given = _given_roles(organisation_id, people.values())
-    changed = [row for row in places if row.role != given[people[row.user_id]]]
+    given = _given_roles(organisation_id, people)
+    changed = [row for row in places if row.role != given[row.user_id]]
     if len(changed) > ROLES_MOST:
         raise TooManyRolesError(f"{len(changed):,} roles would change at once.")
     for row in changed:
-        change_role(actor=actor, membership=row, role=given[people[row.user_id]])
+        change_role(actor=actor, membership=row, role=given[row.user_id])
     return len(changed)
 
 
@@ -206,12 +215,15 @@ def _check_addresses(organisation_id: UUID, addresses: tuple[str, ...]) -> None:
     """A directory speaks for the domains that its organisation proved, and for no others."""
     proved = proved_domains(organisation_id)
     for address in addresses:
+        normal = normal_address(address)
         try:
-            validate_email(address)
+            validate_email(normal)
         except ValidationError as error:
             raise BadValueError(
                 "The person has no valid e-mail address.", field="emails"
             ) from error
+        if len(normal) > ADDRESS_LENGTH:
+            raise BadValueError("The e-mail address is too long.", field="emails")
         if domain_of(address) not in proved:
             raise ForeignAddressError(
                 f"{address} is not in a domain that the organisation proved.",
@@ -257,6 +269,19 @@ def _may_take_in(organisation: Organisation, user: User) -> bool:
     )
 
 
+def _check_return(organisation: Organisation, user: User) -> None:
+    """Refuse to give back a membership in an account that is no longer the organisation's own.
+
+    With it the organisation's provider would have a way into an account that others rely on.
+    """
+    if (
+        not user.is_active
+        or _is_foreign_staff(organisation, user)
+        or is_known_elsewhere(user, organisation.pk)
+    ):
+        raise ForeignAccountError
+
+
 def _is_foreign_staff(organisation: Organisation, user: User) -> bool:
     return user.is_staff and organisation.kind != Organisation.Kind.PLATFORM
 
@@ -290,25 +315,49 @@ def _settle_membership(
     """While an entry is active its person belongs to the organisation, and no longer."""
     membership = _membership(entry)
     if entry.active and membership is None:
-        role = _given_roles(organisation.pk, [entry.pk])[entry.pk]
+        role = _given_roles(organisation.pk, {entry.user_id: entry.pk})[entry.user_id]
         add_member(actor=actor, organisation=organisation, user=entry.user, role=role)
     elif not entry.active and membership is not None:
         remove_member(actor=actor, membership=membership)
 
 
-def _given_roles(organisation_id: UUID, entry_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """The role of each: the highest of the provider's usual one and those of their groups."""
-    usual = (
-        IdentityProvider.objects.filter(organisation=organisation_id, enabled=True)
-        .order_by("created_at", "id")
-        .values_list("default_role", flat=True)
-        .first()
-    ) or Membership.Role.MEMBER.value
-    roles = {entry_id: [usual] for entry_id in entry_ids}
-    rows = DirectoryMember.objects.filter(person__in=roles).exclude(group__role="")
-    for entry_id, role in rows.values_list("person", "group__role"):
-        roles[entry_id].append(role)
-    return {entry_id: highest(given) or usual for entry_id, given in roles.items()}
+def _given_roles(organisation_id: UUID, people: Mapping[UUID, UUID]) -> dict[UUID, str]:
+    """The role of each (account → entry): the highest of what providers and groups give.
+
+    A provider gives what it told at the last sign-in; one that tells no roles, its usual one.
+    """
+    told: dict[UUID, list[str]] = defaultdict(list)
+    for user_id, role in _told_roles(organisation_id, people):
+        told[user_id].append(role)
+    usual = _usual_role(organisation_id)
+    roles = {user_id: told[user_id] or [usual] for user_id in people}
+    rows = DirectoryMember.objects.filter(person__in=list(people.values()))
+    for user_id, role in rows.exclude(group__role="").values_list(
+        "person__user_id", "group__role"
+    ):
+        roles[user_id].append(role)
+    return {user_id: highest(given) or usual for user_id, given in roles.items()}
+
+
+def _told_roles(
+    organisation_id: UUID, user_ids: Iterable[UUID]
+) -> QuerySet[Identity, tuple[UUID, str]]:
+    rows: QuerySet[Identity] = Identity.objects.filter(
+        organisation=organisation_id,
+        user__in=list(user_ids),
+        status=Identity.Status.ACTIVE,
+        provider__enabled=True,
+    )
+    mapped = rows.exclude(role="").exclude(provider__role_claim="")
+    return mapped.exclude(provider__role_map={}).values_list("user_id", "role")
+
+
+def _usual_role(organisation_id: UUID) -> str:
+    providers = IdentityProvider.objects.filter(
+        organisation=organisation_id, enabled=True
+    ).order_by("created_at", "id")
+    first = providers.values_list("default_role", flat=True).first()
+    return str(first or Membership.Role.MEMBER.value)
 
 
 def _record(actor: Actor, entry: DirectoryUser, **details: Value) -> None:

@@ -52,9 +52,13 @@ def link_identity(
     user: User,
     sub: str,
     email: str,
+    role: str = "",
     now: datetime | None = None,
 ) -> Identity:
-    """Remember that `sub` at `provider` is this user; a second sign-in only refreshes it."""
+    """Remember that `sub` at `provider` is this user; a second sign-in only refreshes it.
+
+    `role`: what the claims give, for whoever weighs it against the directory's groups later.
+    """
     now = now or timezone.now()
     identity: Identity
     identity, created = Identity.objects.get_or_create(
@@ -64,6 +68,7 @@ def link_identity(
             "organisation_id": provider.organisation_id,
             "user": user,
             "email": email,
+            "role": role,
             "linked_at": now,
             "last_used_at": now,
         },
@@ -72,7 +77,9 @@ def link_identity(
         _record(Act.IDENTITY_LINKED, actor, identity)
         return identity
     before = identity.email
-    Identity.objects.filter(pk=identity.pk).update(email=email, last_used_at=now)
+    Identity.objects.filter(pk=identity.pk).update(
+        email=email, role=role, last_used_at=now
+    )
     if before != email:
         _record(
             Act.IDENTITY_CHANGED,

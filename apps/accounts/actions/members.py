@@ -81,16 +81,15 @@ def remove_member(*, actor: Actor, membership: Membership) -> None:
         "user_id": membership.user_id,
     }
     active = Identity.objects.filter(**place, status=Identity.Status.ACTIVE)
-    ways_in = list(active.select_for_update().values_list("pk", flat=True))
+    list(active.select_for_update().values_list("pk", flat=True))
     row = _locked(membership)
     if row.role == Membership.Role.OWNER:
         keep_an_owner(row.organisation_id, without=row.user_id)
     Token.objects.filter(**place, revoked_at__isnull=True).update(
         revoked_at=timezone.now()
     )
-    Identity.objects.filter(pk__in=ways_in).update(
-        status=Identity.Status.SUSPENDED, reason=Identity.Reason.REMOVED
-    )
+    # Asked anew under the lock: a first sign-in may have linked one meanwhile.
+    active.update(status=Identity.Status.SUSPENDED, reason=Identity.Reason.REMOVED)
     Membership.objects.filter(pk=row.pk).delete()
     _announce(row, None)
     publish(AccessEnded(**place, why=EndOfAccess.MEMBERSHIP_ENDED))

@@ -8,11 +8,17 @@ from django.db import transaction
 
 from apps.accounts.access import proved_domains
 from apps.accounts.actions.changes import differences, told
-from apps.accounts.errors import NoWayInError
+from apps.accounts.errors import (
+    LockoutNotConfirmedError,
+    NoOwnerInsideError,
+    NoWayInError,
+)
 from apps.accounts.models import IdentityProvider, Organisation
 from apps.accounts.plans import SignUp, Tier, lifted, tier_at_sign_up
+from apps.accounts.queries import lockout
 from apps.audits import trail
 from apps.audits.acts import Act, Outcome
+from apps.core import clock
 from apps.core.actors import Actor
 
 FACTS = (
@@ -50,15 +56,21 @@ def create_organisation(*, actor: Actor, organisation: Organisation) -> None:
 
 
 @transaction.atomic
-def change_organisation(*, actor: Actor, organisation: Organisation) -> None:
-    """Store what differs from the row that is kept."""
+def change_organisation(
+    *, actor: Actor, organisation: Organisation, confirmed: str = ""
+) -> None:
+    """Store what differs from the row that is kept.
+
+    Enforcing company sign-in leaves people outside: `confirmed` is the fingerprint of the list of them
+    (`queries.lockout`) that somebody agreed to, and no other list passes.
+    """
     before = Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
     facts = differences(before, organisation, FACTS)
     if not facts:
         return
     if organisation.sso_required and not before.sso_required:
-        _check_way_in(organisation)
-    organisation.save(update_fields=list(facts))
+        facts["left_outside"] = _checked_lockout(organisation, confirmed)
+    organisation.save(update_fields=[name for name in FACTS if name in facts])
     trail.record(
         Act.ORGANISATION_CHANGED,
         actor=actor,
@@ -81,10 +93,26 @@ def lift_tier(*, actor: Actor, organisation_id: UUID) -> None:
         change_organisation(actor=actor, organisation=row)
 
 
-def _check_way_in(organisation: Organisation) -> None:
+def _checked_lockout(organisation: Organisation, confirmed: str) -> int:
+    """How many are left outside by enforcing it now; refused where nobody agreed, or no owner comes in."""
     ways = IdentityProvider.objects.filter(organisation=organisation, enabled=True)
-    if not ways.exists() or not proved_domains(organisation.pk):
+    proved = proved_domains(organisation.pk)
+    if not ways.exists() or not proved:
         _refuse_enforcing(organisation)
+    found = lockout(organisation, proved=proved, now=clock.now())
+    if not found.owner_inside:
+        raise NoOwnerInsideError(
+            f"No owner of {organisation.name} could sign in any more: "
+            "none has come in through a provider that is switched on and in use."
+        )
+    number = len(found.outside)
+    if number and confirmed != found.fingerprint:
+        raise LockoutNotConfirmedError(
+            f"{number} member{'s' if number > 1 else ''} of {organisation.name} could not sign in any more, "
+            "and nobody has agreed to this very list of them.",
+            values={"left_outside": number},
+        )
+    return number
 
 
 def _refuse_enforcing(organisation: Organisation) -> None:

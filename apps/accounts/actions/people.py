@@ -57,6 +57,7 @@ def record_creation(
 @transaction.atomic
 def save_new_person(*, actor: Actor, user: User) -> None:
     """Store an account that a form of the admin filled in and checked."""
+    user.email = normal_address(user.email)
     user.save()
     record_creation(actor=actor, user=user)
 

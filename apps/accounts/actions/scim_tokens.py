@@ -39,6 +39,12 @@ def create_scim_token(
             field="days",
             fix=f"Use 1 to {DAYS_MOST} days.",
         )
+    # Locked, so that two at once are counted as two.
+    list(
+        Organisation.objects.select_for_update(no_key=True)
+        .filter(pk=organisation.pk)
+        .values_list("pk", flat=True)
+    )
     live = ScimToken.objects.filter(
         organisation=organisation, revoked_at__isnull=True, expires_at__gt=now
     )

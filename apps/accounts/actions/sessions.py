@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts import validity
@@ -16,6 +18,7 @@ from apps.accounts.events import AccessEnded, EndOfAccess
 from apps.accounts.models import IdentityProvider, SignIn, User
 from apps.audits import trail
 from apps.audits.acts import Act
+from apps.audits.chain import Value
 from apps.core.actors import Actor
 from apps.core.events import publish
 from apps.core.tenancy import tenant
@@ -39,6 +42,8 @@ class Proof:
     authenticated_at: datetime | None = None
     address: str = ""
     agent: str = ""
+    role: str = ""  # in the provider's organisation
+    steps: Mapping[str, Value] = field(default_factory=dict)  # waymarks
 
 
 def begin_sign_in(
@@ -75,8 +80,16 @@ def begin_sign_in(
         method=str(proof.method),
         provider=proof.provider.provider_id if proof.provider else "",
         second_factor=proof.second_factor,
+        **_way(proof),
     )
     return row
+
+
+def _way(proof: Proof) -> dict[str, Value]:
+    """How somebody came in through a provider, as far as it was kept."""
+    if proof.provider is None:
+        return {}
+    return {"role": proof.role, "steps": dict(proof.steps)}
 
 
 def note_session_use(*, session_keys: Collection[str], now: datetime) -> None:
@@ -86,16 +99,21 @@ def note_session_use(*, session_keys: Collection[str], now: datetime) -> None:
     ).update(seen_at=now)
 
 
-def follow_session(*, sign_in: SignIn, session_key: str) -> None:
+def follow_session(*, before: str, session_key: str) -> None:
     """The same session goes on under another key."""
-    SignIn.objects.filter(pk=sign_in.pk, ended_at__isnull=True).update(
+    SignIn.objects.filter(session_key=before, ended_at__isnull=True).update(
         session_key=session_key
     )
 
 
 def continue_sign_in(*, sign_in: SignIn, session_key: str, user: User) -> None:
-    """The session in which the password was changed lasts on, under the new one."""
-    SignIn.objects.filter(pk=sign_in.pk).update(
+    """The session in which the password was changed lasts on, under the new one.
+
+    What somebody else ended meanwhile stays ended.
+    """
+    by_change = Q(end_reason=EndOfAccess.PASSWORD_CHANGED.value)
+    rows = SignIn.objects.filter(Q(ended_at__isnull=True) | by_change, pk=sign_in.pk)
+    rows.update(
         session_key=session_key,
         stamp=validity.stamp_of(user),
         ended_at=None,
@@ -161,6 +179,7 @@ def _adjust_factor(sign_in: SignIn, proved: str, left: Collection[str]) -> None:
     sign_in.second_factor = factor
 
 
+@transaction.atomic  # a saved password comes here without one
 def end_sign_ins(
     *,
     actor: Actor,
@@ -174,7 +193,7 @@ def end_sign_ins(
 
     `told`: the caller writes its own entry. What ends by the clock is nobody's act and has none.
     """
-    rows = list(rows)
+    rows = _still_open(rows)
     if not rows:
         return 0
     close(rows=rows, why=why, now=now)
@@ -190,6 +209,14 @@ def end_sign_ins(
             sign_ins=[str(row.pk) for row in rows[:NAMED]],
         )
     return len(rows)
+
+
+def _still_open(rows: Collection[SignIn]) -> list[SignIn]:
+    """Those that nobody ended since they were read: each end is told once."""
+    given = SignIn.objects.filter(pk__in=[row.pk for row in rows], ended_at=None)
+    locked = given.select_for_update().order_by("pk")
+    still = set(locked.values_list("pk", flat=True))
+    return [row for row in rows if row.pk in still]
 
 
 def end_outdated(*, actor: Actor, user: User) -> int:

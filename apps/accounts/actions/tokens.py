@@ -13,11 +13,16 @@ from django.utils import timezone
 from apps.accounts.access import digest
 from apps.accounts.events import AccessEnded, EndOfAccess
 from apps.accounts.models import Membership, Token, User
-from apps.accounts.permissions import TokenScope
+from apps.accounts.permissions import Operation, TokenScope, can
 from apps.audits import trail
 from apps.audits.acts import Act
 from apps.core.actors import Actor
-from apps.core.errors import ConflictError, InvalidInputError, RateLimitedError
+from apps.core.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotAllowedError,
+    RateLimitedError,
+)
 from apps.core.events import publish
 
 TOKEN_BYTES = 32
@@ -120,11 +125,11 @@ def _checked_scopes(scopes: Collection[str]) -> list[str]:
 
 def _check_number(user: User, organisation_id: UUID, now: datetime) -> None:
     """Refuse the one too many. The membership is locked, so that two at once are counted as two."""
-    list(
-        Membership.objects.select_for_update()
-        .filter(user=user, organisation_id=organisation_id)
-        .values_list("pk", flat=True)
-    )
+    place = Membership.objects.filter(user=user, organisation_id=organisation_id)
+    role = place.select_for_update().values_list("role", flat=True).first()
+    if role is None or not can(role, Operation.KEEP_OWN_TOKENS):
+        # The door has asked that too, before somebody changed it.
+        raise NotAllowedError("Only members have tokens here, and viewers have none.")
     own = Token.objects.filter(user=user, organisation_id=organisation_id)
     live = own.filter(revoked_at__isnull=True).exclude(expires_at__lte=now).count()
     if live >= LIVE_MOST:

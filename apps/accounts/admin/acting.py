@@ -5,17 +5,18 @@ The one place for what holds before each such write; what is written belongs to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.contrib import messages
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from unfold.admin import ModelAdmin
 
 from apps.core.errors import NetraError
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound=Model)
 AT_ONCE = 200  # rows that one action of a list takes
 
 
@@ -53,10 +54,10 @@ class ActingAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
 
 def act_on(
-    request: HttpRequest, rows: Iterable[Row], act: Callable[[Row], object]
+    request: HttpRequest, rows: QuerySet[Row], act: Callable[[Row], object]
 ) -> int:
     """Do it to each row of a list, each in a transaction of its own; says how many it was done to."""
-    chosen = list(rows)
+    chosen = list(rows[: AT_ONCE + 1])  # no more is read, whatever was selected
     if len(chosen) > AT_ONCE:
         messages.error(request, f"Choose at most {AT_ONCE} at once.")
         return 0

@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 from apps.accounts import access, actions
 from apps.accounts.admin.acting import ActingAdmin, act_on
 from apps.accounts.admin.actor import actor
+from apps.accounts.admin.doctor_trace import CONFIRMED, EnforcingAdmin
 from apps.accounts.models import Membership, Organisation
 
 EXECUTIONS_MOST = 10_000  # more at once is a slip of the keyboard
@@ -58,7 +59,7 @@ class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]  # not generi
 
 
 @admin.register(Organisation)
-class OrganisationAdmin(ActingAdmin):
+class OrganisationAdmin(EnforcingAdmin, ActingAdmin):
     """Companies that use Netra. None is ever deleted: rows of all apps hang on it."""
 
     form = OrganisationForm
@@ -71,20 +72,12 @@ class OrganisationAdmin(ActingAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: Organisation | None = None
     ) -> tuple[str, ...]:
-        fixed = ("slug", "kind", "signed_up_with", "speaks_for", "locked_out")
+        fixed = ("slug", "kind", "signed_up_with", "speaks_for")
         return (*fixed, *self.readonly_fields) if obj else self.readonly_fields
 
     @admin.display(description="Proved mail domains")
     def speaks_for(self, row: Organisation) -> str:
         return ", ".join(sorted(access.proved_domains(row.pk))) or "None."
-
-    @admin.display(description="Who could not sign in if it were enforced")
-    def locked_out(self, row: Organisation) -> str:
-        """Members for whom no provider has vouched so far: they would have to come through one first."""
-        people = [u.email for u in access.members_without_provider(row.pk)[:21]]
-        return (
-            ", ".join(people[:20]) + (" and more" if people[20:] else "") or "Nobody."
-        )
 
     def save_model(
         self,
@@ -93,8 +86,14 @@ class OrganisationAdmin(ActingAdmin):
         form: forms.ModelForm[Organisation],
         change: bool,  # noqa: FBT001 - Django's signature
     ) -> None:
-        store = actions.change_organisation if change else actions.create_organisation
-        store(actor=actor(request), organisation=obj)
+        if not change:
+            actions.create_organisation(actor=actor(request), organisation=obj)
+            return
+        actions.change_organisation(
+            actor=actor(request),
+            organisation=obj,
+            confirmed=request.POST.get(CONFIRMED, ""),
+        )
 
     def has_delete_permission(
         self, request: HttpRequest, obj: Organisation | None = None

@@ -11,18 +11,21 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from apps.accounts import actions
+from apps.accounts import access, actions
 from apps.accounts.admin.acting import ActingAdmin
 from apps.accounts.admin.actor import actor
+from apps.accounts.admin.stepping import asked
 from apps.accounts.models import User
+from apps.accounts.sessions.stepup import stepped_up
+from apps.core.admin import ReadOnlyAdmin
 
 # Their rows are details of ours: one place to look at, one place to change.
 for _model in (
@@ -38,8 +41,11 @@ for _model in (
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """What kinds of staff may do."""
+class GroupAdmin(ReadOnlyAdmin):
+    """What kinds of staff may do, to look at: the rights are a table in the code (ops.groups)."""
+
+    fields = ("name", "permissions")
+    search_fields = ("name",)
 
 
 @admin.register(User)
@@ -116,6 +122,13 @@ class UserAdmin(ActingAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  #
         id: str,  # noqa: A002 - Django's name
         form_url: str = "",
     ) -> HttpResponse:
+        person = self.get_object(request, unquote(id))
+        if person is not None and access.is_a_customers(person.pk):
+            raise PermissionDenied(
+                "Members of customers set their own passwords: whoever sets one could sign in as them."
+            )
+        if not stepped_up(request):
+            return asked(request)
         # Like Django's other forms: the password and what the trail says of it, or neither.
         with transaction.atomic():
             return super().user_change_password(request, id, form_url)

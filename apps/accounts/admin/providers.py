@@ -15,6 +15,8 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 from apps.accounts import actions
 from apps.accounts.admin.acting import ActingAdmin, act_on
 from apps.accounts.admin.actor import actor
+from apps.accounts.admin.doctor import DoctorAdmin
+from apps.accounts.admin.doctor_trace import TracedAdmin
 from apps.accounts.admin.stepping import SteppedUpAdmin
 from apps.accounts.models import Identity, IdentityProvider
 from apps.accounts.presets import issuer_problem
@@ -75,10 +77,11 @@ class IdentityProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not ge
 
 
 @admin.register(IdentityProvider)
-class IdentityProviderAdmin(SteppedUpAdmin, ActingAdmin):
+class IdentityProviderAdmin(DoctorAdmin, SteppedUpAdmin, TracedAdmin, ActingAdmin):
     """Through whom an organisation's people sign in."""
 
     form = IdentityProviderForm
+    change_form_outer_before_template = "admin/accounts/doctor_buttons.html"
     list_display = (
         "name",
         "organisation",

@@ -28,7 +28,7 @@ class SteppedUpAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     ) -> HttpResponse:
         writes = self.has_change_permission(request) or self.has_add_permission(request)
         if writes and not stepped_up(request):
-            return _asked(request)
+            return asked(request)
         shown: HttpResponse = super().changeform_view(
             request, object_id, form_url, extra_context
         )
@@ -41,7 +41,7 @@ class SteppedUpAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         if not stepped_up(request):
-            return _asked(request)
+            return asked(request)
         shown: HttpResponse = super().delete_view(request, object_id, extra_context)
         return shown
 
@@ -55,12 +55,13 @@ def confirmed(action: Action) -> Action:
     ) -> HttpResponse | None:
         if stepped_up(request):
             return action(model_admin, request, rows)
-        return _asked(request)
+        return asked(request)
 
     return guarded
 
 
-def _asked(request: HttpRequest) -> HttpResponse:
+def asked(request: HttpRequest) -> HttpResponse:
+    """The way to confirming that it is you; what was posted is done anew afterwards."""
     if request.method == "POST":
         messages.warning(request, "Confirm that it is you, then do it once more.")
     return step_up(request, request.get_full_path())

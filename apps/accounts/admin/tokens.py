@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts import actions
+from apps.accounts.admin.acting import act_on
 from apps.accounts.admin.actor import actor
 from apps.accounts.admin.stepping import confirmed
 from apps.accounts.models import Token
@@ -53,9 +52,11 @@ class TokenAdmin(ReadOnlyAdmin):
     @admin.action(description="Revoke", permissions=["revoke"])
     @confirmed
     def revoke(self, request: HttpRequest, rows: QuerySet[Token]) -> None:
-        for token in rows:
+        def end(token: Token) -> None:
             write_now(
                 tenant(token.organisation_id),
-                partial(actions.revoke_token, actor=actor(request), token=token),
+                lambda: actions.revoke_token(actor=actor(request), token=token),
             )
-        self.message_user(request, "Revoked. They stop working within seconds.")
+
+        if act_on(request, rows, end):
+            self.message_user(request, "Revoked. They stop working within seconds.")

@@ -204,6 +204,14 @@ class Identity(TenantModel):
         db_default="",
         help_text="Why it is suspended.",
     )
+    role = models.CharField(
+        max_length=16,
+        choices=Membership.Role,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What the provider's claims gave at the last sign-in; empty: it maps no roles.",
+    )
     linked_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)
 
@@ -220,6 +228,10 @@ class Identity(TenantModel):
             ),
             models.CheckConstraint(
                 condition=~models.Q(sub=""), name="accounts_identity_sub_present"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(role__in=["", "admin", "member", "viewer"]),
+                name="accounts_identity_never_makes_owners",
             ),
         ]
 

@@ -27,8 +27,14 @@ class ProviderRefusedError(SignInRefusedError):
             self.sentence.format(name=provider.name),
             rule=type(self).rule,
             fix=type(self).fix,
-            **values,
+            **{name: _kept(value) for name, value in values.items()},
         )
+
+
+def _kept(value: object) -> object:
+    """A stranger's text as every database keeps it: NUL and halves of characters are spelled out."""
+    odd = isinstance(value, str) and not value.isprintable()
+    return repr(value) if odd else value
 
 
 # -- the way there and back ----------------------------------------------------------------

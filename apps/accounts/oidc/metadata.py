@@ -14,7 +14,7 @@ from django.core.cache import cache
 
 from apps.accounts import outbound, presets
 from apps.accounts.models import IdentityProvider
-from apps.accounts.oidc import errors
+from apps.accounts.oidc import errors, keywatch
 from apps.accounts.outbound import OutboundError
 from apps.core.tenancy import topic
 
@@ -58,10 +58,16 @@ def keys_of(provider: IdentityProvider, *, unknown: bool = False) -> list[Key]:
     name = _name(provider, "keys", uri)
 
     def fetched() -> list[Key]:
-        keys = _fetched(provider, uri).get("keys")
-        if not isinstance(keys, list):
-            raise errors.BadMetadataError(provider, lacks="keys")
-        return [key for key in keys[:MOST_KEYS] if isinstance(key, dict)]
+        try:
+            keys = _fetched(provider, uri).get("keys")
+            if not isinstance(keys, list):
+                raise errors.BadMetadataError(provider, lacks="keys")
+        except errors.ProviderRefusedError:
+            keywatch.note_failure(provider)
+            raise
+        found = [key for key in keys[:MOST_KEYS] if isinstance(key, dict)]
+        keywatch.note_keys(provider, found)
+        return found
 
     if unknown and cache.add(f"{name}.again", 1, REFETCH_SECONDS):
         fresh: list[Key] = fetched()

@@ -6,6 +6,7 @@ Which checks a token meets is told by `tokens`; pages and refusals belong to `vi
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -25,12 +26,13 @@ from django.core.validators import validate_email
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
-from apps.accounts import access, outbound
+from apps.accounts import access, outbound, waymarks
 from apps.accounts.models import IdentityProvider
 from apps.accounts.oidc import errors, tokens
 from apps.accounts.oidc.companies import check_company
 from apps.accounts.oidc.metadata import Metadata, metadata_of
 from apps.accounts.outbound import OutboundError
+from apps.accounts.waymarks import Step
 
 OK = 200
 LONGEST_TOKEN = 16 * 1024
@@ -141,9 +143,11 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth ship
             access_token=token.token,
         )
         check_company(self.row, claims)
+        waymarks.mark(request, Step.TOKEN)
         data: dict[str, Any] = {"id_token": claims}
         if self.row.ask_userinfo or not claims.get("email"):
             data["userinfo"] = self._person(claims, token.token)
+        tokens.check_person(self.row, data.get("userinfo", claims))
         return self.get_provider().sociallogin_from_response(request, data)
 
     def _person(self, claims: dict[str, Any], access_token: str) -> dict[str, Any]:
@@ -168,11 +172,23 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth ship
         return SocialToken(token=token)
 
 
+class Answer(SocialLogin):  # type: ignore[misc]  # allauth ships no types
+    """What a provider said. Whom it means, and whether anything of it is kept, decides admission."""
+
+    def lookup(self) -> None:
+        """Find nobody, and write nothing: allauth would keep what was said before anybody judged it."""
+        self._did_authenticate_by_email = None
+
+
 class Provider(OpenIDConnectProvider):  # type: ignore[misc]  # allauth ships no types
     """One organisation's provider. What the caller writes into the login URL is ignored."""
 
     oauth2_adapter_class = Adapter
     supports_token_authentication = False
+
+    def serialize(self) -> dict[str, Any]:
+        """What a sign-in that waits for a second factor is found by: one protocol, many providers."""
+        return {"id": self.sub_id, "app.client_id": self.app.client_id}
 
     def get_pkce_params(self) -> dict[str, str]:
         params: dict[str, str] = generate_code_challenge()
@@ -220,9 +236,21 @@ class Provider(OpenIDConnectProvider):  # type: ignore[misc]  # allauth ships no
             data,
             auth_params={**params, "nonce": nonce},
             nonce=nonce,
+            sent=round(time.time(), 3),
             **more,
         )
         return response
+
+    def sociallogin_from_response(
+        self, request: HttpRequest, response: dict[str, Any]
+    ) -> Answer:
+        said = super().sociallogin_from_response(request, response)
+        return Answer(
+            user=said.user,
+            account=said.account,
+            email_addresses=said.email_addresses,
+            provider=self,
+        )
 
     def extract_email_addresses(self, data: dict[str, Any]) -> list[EmailAddress]:
         addresses: list[EmailAddress] = super().extract_email_addresses(data)

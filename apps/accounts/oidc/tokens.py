@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from apps.accounts.admission import SUB_LENGTH
 from apps.accounts.models import IdentityProvider
 from apps.accounts.oidc import errors
 from apps.accounts.oidc.metadata import Key, keys_of, metadata_of
@@ -17,7 +19,6 @@ from apps.accounts.oidc.metadata import Key, keys_of, metadata_of
 LARGEST = 16 * 1024
 LEEWAY_SECONDS = 60
 SHORTEST_RSA = 2048
-LONGEST_SUB = 255
 # Which keys a signature may be checked with: never a shared secret, never none.
 ALGORITHMS: dict[str, dict[str, str]] = {
     "RS256": {"kty": "RSA"},
@@ -27,6 +28,7 @@ ALGORITHMS: dict[str, dict[str, str]] = {
 }
 # A token that brings its own key, or rules that we do not know, proves nothing.
 FORBIDDEN_HEADERS = ("jwk", "x5u", "x5c", "crit", "b64", "zip", "enc")
+TEXTS = ("email", "name", "given_name", "family_name", "preferred_username")
 ID_TOKEN = frozenset({"", "jwt"})
 LOGOUT_TOKEN = frozenset({"", "jwt", "logout+jwt"})
 # What PyJWT raises, and what Python does at numbers and depths that PyJWT does not expect.
@@ -40,7 +42,7 @@ def read_id_token(
     """The claims of an ID token that was made for this sign-in; raises a ProviderRefusedError."""
     claims = read_signed(provider, token, types=ID_TOKEN, required=("sub", "exp"))
     sub = claims.get("sub")
-    if not isinstance(sub, str) or not sub or len(sub) > LONGEST_SUB:
+    if not isinstance(sub, str) or not sub or len(sub) > SUB_LENGTH:
         raise errors.TokenClaimsError(provider, claim="sub")
     told = claims.get("nonce")
     if not nonce or not secrets.compare_digest(str(told).encode(), nonce.encode()):
@@ -67,7 +69,30 @@ def read_signed(
     header = _header(provider, token, types)
     claims = _decoded(provider, token, header, required)
     _check_audience(provider, claims)
+    check_plain(provider, claims)
     return claims
+
+
+def check_plain(provider: IdentityProvider, said: Claims) -> None:
+    """Refuse what one database keeps and another does not: NUL, halves of characters, NaN, endless depth."""
+    try:
+        text = json.dumps(said, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (ValueError, RecursionError) as error:
+        raise errors.TokenClaimsError(provider, reason="not plain") from error
+    if r"\u0000" in text:
+        raise errors.TokenClaimsError(provider, reason="not plain")
+
+
+def check_person(provider: IdentityProvider, said: Claims) -> None:
+    """Refuse a description of a person whose texts are none, wherever it came from."""
+    check_plain(provider, said)
+    for name in TEXTS:
+        if not isinstance(said.get(name) or "", str):
+            raise errors.TokenClaimsError(provider, claim=name)
+    # Letters outside ASCII change their number with their case, and databases differ about which are alike.
+    if not (said.get("email") or "").rpartition("@")[0].isascii():
+        raise errors.TokenClaimsError(provider, claim="email")
 
 
 def _header(provider: IdentityProvider, token: str, types: frozenset[str]) -> Claims:
@@ -173,6 +198,11 @@ def _keys(provider: IdentityProvider, header: Claims) -> list[jwt.PyJWK]:
     return found
 
 
+def usable_algorithms(keys: list[Key]) -> frozenset[str]:
+    """The algorithms for which one of these keys could check a signature."""
+    return frozenset(name for name in ALGORITHMS if _fitting(keys, {"alg": name}))
+
+
 def _fitting(keys: list[Key], header: Claims) -> list[jwt.PyJWK]:
     algorithm, kid = header["alg"], header.get("kid")
     shape = ALGORITHMS[algorithm]
@@ -183,10 +213,17 @@ def _fitting(keys: list[Key], header: Claims) -> list[jwt.PyJWK]:
             and all(key.get(name) == value for name, value in shape.items())
             and key.get("use", "sig") == "sig"
             and key.get("alg", algorithm) == algorithm
-            and "verify" in (key.get("key_ops") or ["verify"])
+            and _may_verify(key.get("key_ops"))
         ):
             fitting += _usable(key, algorithm)
     return fitting
+
+
+def _may_verify(operations: object) -> bool:
+    """RFC 7517 4.3: a list, and optional. What is no list allows nothing."""
+    return operations is None or (
+        isinstance(operations, list) and (not operations or "verify" in operations)
+    )
 
 
 def _usable(key: Key, algorithm: str) -> list[jwt.PyJWK]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from allauth.account.internal.decorators import login_not_required
+from allauth.core import ratelimit
 from allauth.socialaccount.internal import statekit
 from allauth.socialaccount.models import SocialApp
 from allauth.socialaccount.providers.oauth2.views import (
@@ -21,13 +22,16 @@ from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from apps.accounts import refusals
+from apps.accounts import refusals, waymarks
 from apps.accounts.admission import SignInRefusedError
+from apps.accounts.models import IdentityProvider
 from apps.accounts.oidc import errors
 from apps.accounts.oidc.provider import Adapter, Provider
+from apps.accounts.waymarks import Step
 
 STOPPED, STOPPED_PAGE = "access_denied", "socialaccount_login_cancelled"
 LONGEST_CODE = 4096
+REHEARSAL = "rehearsal"  # in the state of a test login
 Door = Callable[[HttpRequest, Adapter], HttpResponseBase]
 
 
@@ -38,6 +42,7 @@ class CallbackView(OAuth2CallbackView):  # type: ignore[misc]  # allauth ships n
     """
 
     adapter: Adapter
+    rehearses = False  # what was begun as a test is taken by the doctor's view only
 
     def _get_state(
         self, request: HttpRequest, provider: Provider
@@ -59,9 +64,12 @@ class CallbackView(OAuth2CallbackView):  # type: ignore[misc]  # allauth ships n
             provider_id=provider.sub_id,
             state_id=request.GET.get("state", ""),
         )
-        if state is None:
+        if state is None or is_rehearsal(state) != self.rehearses:
             raise errors.StateUnknownError(self.adapter.row)
         self.adapter.nonce = state.get("nonce", "")
+        if "sent" in state:
+            waymarks.mark(request, Step.SENT, at=state["sent"])
+        waymarks.mark(request, Step.RETURNED)
         return state
 
     def _check_issuer(self, request: HttpRequest) -> None:
@@ -78,10 +86,16 @@ class CallbackView(OAuth2CallbackView):  # type: ignore[misc]  # allauth ships n
         raise errors.ProviderSaysNoError(self.adapter.row, error=said[:64])
 
 
+def is_rehearsal(state: Mapping[str, Any]) -> bool:
+    """Whether this was begun as a test login: what it brings back never becomes a session."""
+    return REHEARSAL in (state.get("data") or {})
+
+
 def _door(work: Door) -> Callable[[HttpRequest, str], HttpResponseBase]:
     @wraps(work)
     def door(request: HttpRequest, provider_id: str) -> HttpResponseBase:
         adapter = Adapter(request, provider_id)
+        waymarks.passed(request)
         try:
             return work(request, adapter)
         except SocialApp.DoesNotExist as error:
@@ -96,19 +110,32 @@ def _door(work: Door) -> Callable[[HttpRequest, str], HttpResponseBase]:
     return open_to_strangers
 
 
+def ways_out(row: IdentityProvider) -> list[str]:
+    """Where a page with the button that leads to this provider may send its form.
+
+    A provider may lead on through several hosts of its own, and form-action counts them all.
+    The page has one button, whose target is ours, and no field.
+    """
+    targets = ["https:"]
+    if not settings.PRODUCTION:
+        there = urlsplit(row.issuer)
+        targets.append(f"{there.scheme}://{there.netloc}")
+    return targets
+
+
 @never_cache
 @require_http_methods(["GET", "POST"])  # a HEAD would begin, unasked
 @_door
 def login(request: HttpRequest, adapter: Adapter) -> HttpResponse:
-    """Ask once more (GET), then go to the provider (POST)."""
+    """Ask once more (GET), then go to the provider (POST), each address so often a minute."""
+    if request.method == "POST":
+        limited: HttpResponse | None = ratelimit.consume_or_429(
+            request, action="provider"
+        )
+        if limited is not None:
+            return limited
     response: HttpResponse = OAuth2LoginView.adapter_view(adapter)(request)
-    # A provider may lead on through several hosts of its own, and form-action counts them all.
-    # The page has one button, whose target is ours, and no field.
-    targets = ["https:"]
-    if not settings.PRODUCTION:
-        there = urlsplit(adapter.row.issuer)
-        targets.append(f"{there.scheme}://{there.netloc}")
-    leave_to = csp_update({"form-action": targets})
+    leave_to = csp_update({"form-action": ways_out(adapter.row)})
     return cast("HttpResponse", leave_to(lambda _: response)(request))
 
 

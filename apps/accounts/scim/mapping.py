@@ -36,6 +36,9 @@ from apps.accounts.directory import (
 from apps.accounts.scim import schemas
 
 OPERATIONS_MOST = 1_000  # in one patch
+# A patch of a person runs inside the transaction, and each operation looks through all e-mails.
+PERSON_OPERATIONS_MOST = 100
+EMAILS_MOST = 20
 LENGTHS = {
     "userName": 254,
     "emails": 254,
@@ -50,8 +53,19 @@ _DELETE = 0x7F
 
 
 def person_in(body: object, context: Context) -> Person:
-    """The person that a creation or replacement describes."""
-    return _person(schemas.User.model_validate(body, scim_ctx=context))
+    """The person that a creation describes; active, unless it says otherwise."""
+    return _person(schemas.User.model_validate(body, scim_ctx=context), active=True)
+
+
+def person_replacement(body: object) -> PersonChange:
+    """The change that a replacement describes; who says nothing of `active` leaves it as it is."""
+    resource = schemas.User.model_validate(
+        body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST
+    )
+    _person(
+        resource, active=False
+    )  # what is wrong with it is told before any row is locked
+    return lambda person: _person(resource, active=person.active)
 
 
 def group_in(body: object, context: Context) -> Group:
@@ -64,21 +78,23 @@ def group_in(body: object, context: Context) -> Group:
 
 def person_patch(body: object) -> PersonChange:
     """The change that a patch of a user describes; raises for what no user could take."""
+    tolerated = _tolerated(body, most=PERSON_OPERATIONS_MOST)
+    _check_number(sum(_emails_listed(tolerated)))
     patch = PatchOp[schemas.User].model_validate(
-        _tolerated(body), scim_ctx=Context.RESOURCE_PATCH_REQUEST
+        tolerated, scim_ctx=Context.RESOURCE_PATCH_REQUEST
     )
 
     def change(person: Person) -> Person:
         resource = user_resource(person)
         patch.patch(resource, scim_policy=schemas.POLICY)
-        return _person(resource)
+        return _person(resource, active=person.active)
 
     return change
 
 
 def group_patch(body: object) -> GroupChange:
     """The change that a patch of a group describes."""
-    tolerated = _tolerated(body)
+    tolerated = _tolerated(body, most=OPERATIONS_MOST)
     PatchOp[schemas.Group].model_validate(
         tolerated, scim_ctx=Context.RESOURCE_PATCH_REQUEST
     )
@@ -111,8 +127,11 @@ def user_resource(person: Person) -> schemas.User:
 # -- values ----------------------------------------------------------------------------
 
 
-def _person(resource: schemas.User) -> Person:
+def _person(resource: schemas.User, *, active: bool) -> Person:
+    """`active`: what holds where the resource says nothing."""
     name = resource.name or schemas.Name()
+    if resource.emails:
+        _check_number(len(resource.emails))
     return Person(
         user_name=_text("userName", resource.user_name, required=True).lower(),
         email=_text("emails", _primary(resource.emails or [])).lower(),
@@ -120,8 +139,15 @@ def _person(resource: schemas.User) -> Person:
         display_name=_text("displayName", resource.display_name),
         given_name=_text("name.givenName", name.given_name),
         family_name=_text("name.familyName", name.family_name),
-        active=resource.active is not False,
+        active=active if resource.active is None else resource.active,
     )
+
+
+def _check_number(emails: int) -> None:
+    if emails > EMAILS_MOST:
+        raise BadValueError(
+            f"A person has at most {EMAILS_MOST} e-mail addresses.", field="emails"
+        )
 
 
 def _group(resource: schemas.Group) -> Group:
@@ -190,7 +216,7 @@ class _MemberChange:
         return (self.added if self.replaced else members | self.added) - self.removed
 
 
-def _tolerated(body: object) -> dict[str, object]:
+def _tolerated(body: object, *, most: int) -> dict[str, object]:
     """The patch without what clients send although it changes nothing, and in a form all understand.
 
     Okta repeats the id among the values; Entra puts paths with filters where names of attributes go.
@@ -201,10 +227,8 @@ def _tolerated(body: object) -> dict[str, object]:
     if not isinstance(operations, list):
         raise InvalidSyntaxException(detail="Operations must be a list.")
     told = [part for operation in operations for part in _parts(operation)]
-    if len(told) > OPERATIONS_MOST:
-        raise TooManyException(
-            detail=f"Send at most {OPERATIONS_MOST:,} operations at once."
-        )
+    if len(told) > most:
+        raise TooManyException(detail=f"Send at most {most:,} operations at once.")
     if operations and not told:  # nothing but read-only values: nothing to do
         told = [{"op": "add", "value": {}}]
     return {"schemas": body.get("schemas") or [], "Operations": told}
@@ -231,6 +255,20 @@ def _parts(operation: object) -> Iterator[object]:
             yield {**operation, "path": name, "value": item}
 
 
+def _emails_listed(body: Mapping[str, object]) -> Iterator[int]:
+    """How many e-mails each operation lists; what is no list selects, or is refused later."""
+    operations = body["Operations"]
+    assert isinstance(operations, list)
+    for told in operations:
+        if not isinstance(told, Mapping):
+            continue
+        path, value = str(told.get("path") or ""), told.get("value")
+        named = value if isinstance(value, Mapping) and not path else {path: value}
+        for name, item in named.items():
+            if "emails" in name.lower() and isinstance(item, list):
+                yield len(item)
+
+
 def _split(body: Mapping[str, object]) -> Iterator[_Operation]:
     """The operations of a valid patch of a group, those without a path by attribute."""
     operations = body["Operations"]
@@ -240,6 +278,8 @@ def _split(body: Mapping[str, object]) -> Iterator[_Operation]:
         if path:
             yield _Operation(op, path, value)
             continue
+        if not isinstance(value, Mapping):
+            raise InvalidPathException(detail="Say with a path what it is done to.")
         for name, item in value.items():
             yield _Operation(op, name, item)
 
@@ -266,7 +306,10 @@ def _field(path: str) -> str | None:
 
 
 def _member_change(operation: _Operation) -> _MemberChange:
-    selection = Path[schemas.Group](operation.path).value_filter
+    path = Path[schemas.Group](operation.path)
+    if len(path.parts) > 1:  # else 'members.display' would stand for all members
+        raise InvalidPathException(detail="Members are added and removed as a whole.")
+    selection = path.value_filter
     if selection is not None:
         if operation.op != "remove":
             raise InvalidPathException(

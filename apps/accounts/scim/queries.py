@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
@@ -19,8 +20,9 @@ from apps.accounts.models import (
 from apps.accounts.scim.filters import Conditions
 from apps.accounts.scim.schemas import PAGE_MOST, PAGE_USUAL
 
-MEMBERS_A_PAGE = 20_000  # of all groups of one page together
+MEMBERS_A_PAGE = 20_000  # of all groups, or people, of one page together
 
+Row = TypeVar("Row", DirectoryUser, DirectoryGroup)
 Members = dict[UUID, list[tuple[UUID, str]]]
 
 
@@ -101,14 +103,14 @@ def members_of(rows: Iterable[DirectoryGroup]) -> Members:
     return found
 
 
-def within_bounds(rows: Sequence[DirectoryGroup]) -> list[DirectoryGroup]:
-    """The first of these groups, so many that an answer with all their members stays bounded."""
+def within_bounds(rows: Sequence[Row], *, by: Literal["group", "person"]) -> list[Row]:
+    """The first of these, so many that an answer with all their members, or groups, stays bounded."""
     sizes = dict(
-        DirectoryMember.objects.filter(group__in=[row.pk for row in rows])
-        .values_list("group")
+        DirectoryMember.objects.filter(**{f"{by}__in": [row.pk for row in rows]})
+        .values_list(by)
         .annotate(Count("id"))
     )
-    taken: list[DirectoryGroup] = []
+    taken: list[Row] = []
     together = 0
     for row in rows:
         together += sizes.get(row.pk, 0)

@@ -87,8 +87,9 @@ class Endpoint(View):
             raise refusals.MediaTypeError
         return StrictJSONParser().parse(cast("IO[bytes]", self.request))
 
-    def write(self, unit: Callable[[], Result]) -> Result:
+    def write(self, model: type[Resource[Any]], unit: Callable[[], Result]) -> Result:
         """The one transaction of this request; again after a passing conflict."""
+        self.wanted(model)  # what cannot be answered is not done either
         scope = self.caller.scope
         return retrying(lambda: write_now(scope, unit))
 
@@ -151,6 +152,8 @@ class Endpoint(View):
         """Keep a refusal by a rule of safety on record, in a transaction of its own."""
         if caller is None or not isinstance(error, NetraError):
             return None
+        if not actions.is_decision(error):
+            return None
         rule = f"{self.request.method} {self.request.path}"[:200]
         try:
             return self._kept(caller, error, rule)
@@ -161,8 +164,8 @@ class Endpoint(View):
             )
             return None
 
-    def _kept(self, caller: Caller, error: NetraError, rule: str) -> UUID | None:
-        def unit() -> UUID | None:
+    def _kept(self, caller: Caller, error: NetraError, rule: str) -> UUID:
+        def unit() -> UUID:
             return actions.refuse_directory_change(
                 actor=caller.actor, error=error, rule=rule
             )
@@ -176,16 +179,17 @@ class Users(Endpoint):
     def get(self, request: HttpRequest) -> HttpResponse:
         window = Window.of(self.number("startIndex"), self.number("count"))
         found = queries.users(_asked(request, schemas.User, filters.USER_NAMES))
-        rows = list(found[window.span])
+        rows = queries.within_bounds(list(found[window.span]), by="person")
         resources = rendering.users(request, rows)
         return self.listed(resources, schemas.User, total=found.count(), window=window)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         person = mapping.person_in(self.body(), Context.RESOURCE_CREATION_REQUEST)
         made = self.write(
+            schemas.User,
             lambda: actions.create_directory_user(
                 actor=self.caller.actor, person=person
-            )
+            ),
         )
         resource = rendering.user(request, made.pk)
         return self.told(resource, Context.RESOURCE_CREATION_RESPONSE, status=201)
@@ -198,10 +202,8 @@ class OneUser(Endpoint):
         return self.told(rendering.user(request, entry_id))
 
     def put(self, request: HttpRequest, entry_id: UUID) -> HttpResponse:
-        wanted = mapping.person_in(self.body(), Context.RESOURCE_REPLACEMENT_REQUEST)
-        return self._changed(
-            entry_id, lambda _: wanted, Context.RESOURCE_REPLACEMENT_RESPONSE
-        )
+        change = mapping.person_replacement(self.body())
+        return self._changed(entry_id, change, Context.RESOURCE_REPLACEMENT_RESPONSE)
 
     def patch(self, request: HttpRequest, entry_id: UUID) -> HttpResponse:
         change = mapping.person_patch(self.body())
@@ -209,9 +211,10 @@ class OneUser(Endpoint):
 
     def delete(self, request: HttpRequest, entry_id: UUID) -> HttpResponse:
         self.write(
+            schemas.User,
             lambda: actions.remove_directory_user(
                 actor=self.caller.actor, entry_id=entry_id
-            )
+            ),
         )
         return HttpResponse(status=204)
 
@@ -219,9 +222,10 @@ class OneUser(Endpoint):
         self, entry_id: UUID, change: PersonChange, context: Context
     ) -> HttpResponse:
         self.write(
+            schemas.User,
             lambda: actions.change_directory_user(
                 actor=self.caller.actor, entry_id=entry_id, change=change
-            )
+            ),
         )
         return self.told(rendering.user(self.request, entry_id), context)
 
@@ -234,14 +238,17 @@ class Groups(Endpoint):
         found = queries.groups(_asked(request, schemas.Group, filters.GROUP_NAMES))
         rows = list(found[window.span])
         if with_members := self._with_members():
-            rows = queries.within_bounds(rows)
+            rows = queries.within_bounds(rows, by="group")
         resources = rendering.groups(request, rows, with_members=with_members)
         return self.listed(resources, schemas.Group, total=found.count(), window=window)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         group = mapping.group_in(self.body(), Context.RESOURCE_CREATION_REQUEST)
         made = self.write(
-            lambda: actions.create_directory_group(actor=self.caller.actor, group=group)
+            schemas.Group,
+            lambda: actions.create_directory_group(
+                actor=self.caller.actor, group=group
+            ),
         )
         resource = rendering.group(request, made.pk)
         return self.told(resource, Context.RESOURCE_CREATION_RESPONSE, status=201)
@@ -270,9 +277,10 @@ class OneGroup(Endpoint):
 
     def delete(self, request: HttpRequest, group_id: UUID) -> HttpResponse:
         self.write(
+            schemas.Group,
             lambda: actions.remove_directory_group(
                 actor=self.caller.actor, group_id=group_id
-            )
+            ),
         )
         return HttpResponse(status=204)
 
@@ -280,9 +288,10 @@ class OneGroup(Endpoint):
         self, group_id: UUID, change: GroupChange, context: Context
     ) -> HttpResponse:
         self.write(
+            schemas.Group,
             lambda: actions.change_directory_group(
                 actor=self.caller.actor, group_id=group_id, change=change
-            )
+            ),
         )
         return self.told(rendering.group(self.request, group_id), context)
 
@@ -317,7 +326,10 @@ class NotOffered(Endpoint):
     """Parts of SCIM that are not built: bulk, /Me, search by POST."""
 
     def refuse(self, request: HttpRequest) -> HttpResponse:
-        raise refusals.NotOfferedError
+        response = refusals.document(refusals.NotOfferedError())
+        # Django would log an error for each; to ask for what nobody announced is no fault of ours.
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+        return response
 
     get = post = put = patch = delete = refuse
 

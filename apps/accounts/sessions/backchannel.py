@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.cache import cache
+from django.db.models import Q
 
 from apps.accounts import actions, validity
 from apps.accounts.admission import SignInRefusedError
@@ -47,6 +48,7 @@ class Left:
 
     sub: str
     sid: str
+    mark: str  # in the cache, that its notice was taken
 
 
 def left(provider: IdentityProvider, token: str, now: float) -> Left:
@@ -61,21 +63,20 @@ def left(provider: IdentityProvider, token: str, now: float) -> Left:
         raise LogoutTokenError("event_named")
     if now - float(claims["iat"]) > OLDEST_SECONDS:
         raise LogoutTokenError("recent")
-    who = Left(sub=_text(claims, "sub"), sid=_text(claims, "sid"))
-    if not (who.sub or who.sid):
+    sub, sid = _text(claims, "sub"), _text(claims, "sid")
+    if not (sub or sid):
         raise LogoutTokenError("someone_named")
-    _take_once(provider, _text(claims, "jti"))
-    return who
+    mark = _take_once(provider, _text(claims, "jti"))
+    return Left(sub=sub, sid=sid, mark=mark)
 
 
 def end_sessions(provider: IdentityProvider, who: Left) -> int:
     """End the sessions that the provider means; returns how many."""
-    named = {name: value for name in ("sub", "sid") if (value := getattr(who, name))}
 
     def unit() -> int:
         rows = list(
             SignIn.objects.select_related("provider").filter(
-                provider=provider, ended_at__isnull=True, **named
+                _named(who), provider=provider, ended_at__isnull=True
             )
         )
         by_person: dict[object, list[SignIn]] = {}
@@ -88,7 +89,23 @@ def end_sessions(provider: IdentityProvider, who: Left) -> int:
             for own in by_person.values()
         )
 
-    return retrying(lambda: write_now(validity.SCOPE, unit))
+    done = False
+    try:
+        number = retrying(lambda: write_now(validity.SCOPE, unit))
+        done = True
+    finally:
+        if not done:
+            cache.delete(who.mark)  # or the provider could not tell it again
+    return number
+
+
+def _named(who: Left) -> Q:
+    """Which sign-ins are meant. One whose name the provider did not tell us may be any of the person's."""
+    if not who.sid:
+        return Q(sub=who.sub)
+    if not who.sub:
+        return Q(sid=who.sid)
+    return Q(sub=who.sub) & (Q(sid=who.sid) | Q(sid=""))
 
 
 def _text(claims: dict[str, Any], name: str) -> str:
@@ -98,8 +115,9 @@ def _text(claims: dict[str, Any], name: str) -> str:
     return value
 
 
-def _take_once(provider: IdentityProvider, jti: str) -> None:
+def _take_once(provider: IdentityProvider, jti: str) -> str:
     mark = hashlib.sha256(jti.encode()).hexdigest()
     name = topic(provider.organisation_id, "left", provider.pk.hex, mark)
     if not jti or not cache.add(name, 1, ONCE_SECONDS):
         raise LogoutTokenError("once")
+    return name

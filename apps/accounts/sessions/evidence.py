@@ -13,9 +13,11 @@ from allauth.account.authentication import get_authentication_records
 from allauth.socialaccount.models import SocialLogin
 from django.http import HttpRequest
 
+from apps.accounts import waymarks
 from apps.accounts.access import provider_for
 from apps.accounts.actions.sessions import Proof
-from apps.accounts.models import SignIn, User
+from apps.accounts.admission import SignInRefusedError
+from apps.accounts.models import Identity, SignIn, User
 from apps.core.addresses import client_address
 
 TOLD = (
@@ -41,6 +43,8 @@ def remember(request: HttpRequest, login: SocialLogin) -> None:
         "sub": login.account.uid,
         "sid": sid[:SID_LENGTH] if isinstance(sid, str) else "",
         "auth_time": claims.get("auth_time"),
+        "steps": waymarks.passed(request),
+        "role": waymarks.role(request),
     }
 
 
@@ -54,6 +58,8 @@ def proof_of(request: HttpRequest, user: User, now: datetime) -> Proof:
     provider = None
     if last.get("method") == "socialaccount":
         provider = provider_for(str(last.get("provider")))
+        if provider is None:  # switched off meanwhile: that makes no password of it
+            raise _taken_back()
     if provider is None:
         return Proof(
             second_factor=second_factor,
@@ -72,6 +78,30 @@ def proof_of(request: HttpRequest, user: User, now: datetime) -> Proof:
         authenticated_at=moment(told["auth_time"], now) if same else None,
         address=address,
         agent=agent,
+        role=str(told.get("role", "")) if same else "",
+        steps=waymarks.kept(told.get("steps")) if same else {},
+    )
+
+
+def check_vouched(proof: Proof) -> None:
+    """Raise where the provider's word was taken back since: a second factor may take minutes.
+
+    Whoever suspends the identity waits for this transaction, and ends what it began.
+    """
+    if proof.provider is None:
+        return
+    known = Identity.objects.filter(
+        provider=proof.provider, sub=proof.sub, status=Identity.Status.ACTIVE
+    )
+    if known.select_for_update(no_key=True).first() is None:
+        raise _taken_back()
+
+
+def _taken_back() -> SignInRefusedError:
+    return SignInRefusedError(
+        "Your company's sign-in was switched off for you while you signed in.",
+        rule="still_vouched",
+        fix="Ask an administrator of your organisation.",
     )
 
 

@@ -44,6 +44,7 @@ class SignInMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if _by_token(request):
+            request.user = AnonymousUser()  # its session was not looked at
             return self.get_response(request)
         row = _checked(request, timezone.now())
         setattr(request, "sign_in", row)  # noqa: B010 - Django's type has no such attribute
@@ -60,8 +61,12 @@ def _by_token(request: HttpRequest) -> bool:
 
 
 def _checked(request: HttpRequest, now: datetime) -> SignIn | None:
+    shown = request.session.session_key
     if not request.user.is_authenticated or not request.session.session_key:
         return None
+    if shown and shown != request.session.session_key:
+        # An older secret had signed it: Django, asked for the person, gave it another key.
+        actions.follow_session(before=shown, session_key=request.session.session_key)
     row = validity.found(request.session.session_key)
     why: EndOfAccess | None = EndOfAccess.SESSION_ENDED
     if row is not None and row.user_id == request.user.pk:
@@ -99,11 +104,7 @@ def _note_use(row: SignIn, now: datetime) -> None:
 
 
 def _lacks_factor(request: HttpRequest, row: SignIn) -> bool:
-    return (
-        row.user.is_staff
-        and not validity.is_strong(row)
-        and not request.path.startswith(OPEN_TO_WEAK)
-    )
+    return validity.lacks_factor(row) and not request.path.startswith(OPEN_TO_WEAK)
 
 
 def _second_factor_needed(request: HttpRequest) -> HttpResponseBase:
@@ -125,4 +126,4 @@ def _follow(request: HttpRequest) -> None:
         and request.user.is_authenticated
         and request.user.pk == row.user_id
     ):
-        actions.follow_session(sign_in=row, session_key=key)
+        actions.follow_session(before=row.session_key, session_key=key)

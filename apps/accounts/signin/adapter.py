@@ -15,13 +15,14 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialLogin
 from django.http import HttpRequest, HttpResponse
 
-from apps.accounts import access, admission, refusals
+from apps.accounts import access, admission, refusals, waymarks
 from apps.accounts.admission import Claims, SignInRefusedError
-from apps.accounts.models import IdentityProvider, User
-from apps.accounts.oidc.provider import says_yes
+from apps.accounts.models import IdentityProvider, Membership, User
+from apps.accounts.oidc import answers
 from apps.accounts.sessions import evidence, farewell, stepup
 from apps.accounts.signin import entry, failures
 from apps.accounts.signin.entry import CompanySignInRequiredError
+from apps.accounts.waymarks import Step
 from apps.core.addresses import client_address
 from apps.core.database import retrying, write_now
 from apps.core.errors import NetraError
@@ -58,7 +59,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             return refusals.password_refused(request, error.organisation, user, error)
         except NetraError as error:
             clear_login(request)
-            return refusals.page(request, error)
+            return _refused_at_entry(request, error, told)
         if login := (told.get("signal_kwargs") or {}).get("sociallogin"):
             evidence.remember(request, login)
         return None
@@ -74,6 +75,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         stronger = [way for way in methods if way["id"] != "reauthenticate"]
         return stronger or methods
+
+
+class ProviderGoneError(SocialApp.DoesNotExist, ValueError):
+    """No such provider at present. A ValueError too: what allauth takes for a sign-in that lapsed."""
 
 
 class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -93,6 +98,14 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allau
             return []
         return [_app(row)]
 
+    def get_app(
+        self, request: HttpRequest, provider: str, client_id: str | None = None
+    ) -> SocialApp:
+        found = self.list_apps(request, provider=provider, client_id=client_id)
+        if not found:
+            raise ProviderGoneError
+        return found[0]
+
     def is_open_for_signup(
         self, request: HttpRequest, sociallogin: SocialLogin
     ) -> bool:
@@ -107,14 +120,16 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allau
             if stepup.is_answer(sociallogin):
                 stepup.confirm(request, sociallogin)
                 return
-            claims = _claims(sociallogin)
-            user = retrying(
+            claims = answers.claims_in(sociallogin)
+            user, role = retrying(
                 lambda: write_now(
                     tenant(provider.organisation_id),
-                    lambda: admission.admit(provider, claims),
+                    lambda: _admitted(provider, claims, sociallogin),
                 )
             )
-            _bind(request, sociallogin, user)
+            waymarks.mark(request, Step.RULES)
+            waymarks.give_role(request, role)
+            sociallogin.user = user
         except SignInRefusedError as error:
             _refuse(request, provider, error)
 
@@ -138,37 +153,46 @@ def _app(row: IdentityProvider) -> SocialApp:
     )
 
 
-def _claims(login: SocialLogin) -> Claims:
-    told: dict[str, Any] = login.account.get_provider_account().get_user_data() or {}
-    return Claims(
-        sub=login.account.uid,
-        emails=tuple(address.email for address in login.email_addresses),
-        name=str(told.get("name") or ""),
-        # Silence is no claim; whatever is said must be a yes.
-        unverified="email_verified" in told and not says_yes(told["email_verified"]),
-        attributes=told,
-    )
-
-
-def _bind(request: HttpRequest, login: SocialLogin, user: User) -> None:
-    """Tell allauth who it is; its own record of the identity must agree with ours."""
+def _bind(login: SocialLogin, user: User) -> None:
+    """Keep at allauth who it is; its own record of the identity must agree with ours."""
     if login.state.get("process") == "connect":
         raise SignInRefusedError(
             "An account cannot be joined with another company's sign-in.",
             rule="no_joining",
             fix="Sign out first, then sign in through your company.",
         )
-    account = SocialAccount.objects.filter(
-        provider=login.account.provider, uid=login.account.uid
-    ).first()
-    if account is None:
-        login.connect(request, user)
-    elif account.user_id != user.pk:
-        raise SignInRefusedError(
-            "This sign-in is recorded for another account.",
-            rule="one_account_per_identity",
-            fix="Tell support; they can see both records.",
-        )
+    record = answers.record_of(login)
+    if refusal := answers.against_record(record, user):
+        raise refusal
+    told = login.account
+    # A new object in each try: the key of a row that was rolled back may be another's by now.
+    kept = record or SocialAccount(user=user, provider=told.provider, uid=told.uid)
+    kept.extra_data = told.extra_data
+    kept.save()
+    login.account = kept
+
+
+def _admitted(
+    provider: IdentityProvider, claims: Claims, login: SocialLogin
+) -> tuple[User, str]:
+    """Who may come in, and the role that they have from then on; written with allauth's record or not at all."""
+    user = admission.admit(provider, claims)
+    _bind(login, user)
+    places = Membership.objects.filter(
+        organisation_id=provider.organisation_id, user=user
+    )
+    return user, places.values_list("role", flat=True).first() or ""
+
+
+def _refused_at_entry(
+    request: HttpRequest, error: NetraError, told: dict[str, Any]
+) -> HttpResponse:
+    """What admission let pass and the last rules do not: on record where a provider led here."""
+    login = (told.get("signal_kwargs") or {}).get("sociallogin")
+    provider = access.provider_for(login.account.provider) if login else None
+    if provider is not None and isinstance(error, SignInRefusedError):
+        return refusals.sign_in_refused(request, provider, error, rule=error.rule)
+    return refusals.page(request, error)
 
 
 def _gone() -> SignInRefusedError:
@@ -183,7 +207,9 @@ def _refuse(
     request: HttpRequest, provider: IdentityProvider | None, error: SignInRefusedError
 ) -> NoReturn:
     receipt_id = (
-        refusals.sign_in_receipt(provider, error, rule=error.rule) if provider else None
+        refusals.sign_in_receipt(request, provider, error, rule=error.rule)
+        if provider
+        else None
     )
     raise ImmediateHttpResponse(
         refusals.page(request, error, receipt_id=receipt_id)

@@ -83,7 +83,7 @@ def check(request: HttpRequest, user: User) -> None:
 
 
 def _check_password(user: User) -> None:
-    wall = None if user.is_staff else validity.wall_of(user.pk)
+    wall = None if validity.keeps_password(user) else validity.wall_of(user.pk)
     if wall is not None:
         raise CompanySignInRequiredError(wall)
 

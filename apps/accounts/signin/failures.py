@@ -38,6 +38,10 @@ class Tries:
         if len(self.accounts) < ACCOUNTS_MOST:
             self.accounts.add(hashlib.sha256(account.lower().encode()).hexdigest()[:16])
 
+    def join(self, more: Tries) -> None:
+        self.count += more.count
+        self.accounts |= set(list(more.accounts)[: ACCOUNTS_MOST - len(self.accounts)])
+
 
 class Failures:
     """The gathered tries of this process."""
@@ -51,9 +55,18 @@ class Failures:
         """Count a try that failed."""
         key = (source or "unknown", domain_of(account)[:253])
         with self._lock:
-            if key not in self._tries and len(self._tries) >= SOURCES_MOST:
-                key = OTHERS
-            self._tries.setdefault(key, Tries()).add(account)
+            self._of(key).add(account)
+
+    def put_back(self, untold: dict[tuple[str, str], Tries]) -> None:
+        """Keep what could not be told for the next minute."""
+        with self._lock:
+            for key, tries in untold.items():
+                self._of(key).join(tries)
+
+    def _of(self, key: tuple[str, str]) -> Tries:
+        if key not in self._tries and len(self._tries) >= SOURCES_MOST:
+            key = OTHERS
+        return self._tries.setdefault(key, Tries())
 
     def taken(self) -> dict[tuple[str, str], Tries]:
         """What was gathered, once a minute is over; nothing before."""
@@ -71,10 +84,15 @@ note = failures.note
 
 def tell() -> int:
     """Write what was gathered, each source where its mail domain belongs; returns how many entries."""
-    taken = failures.taken()
-    for (source, domain), tries in taken.items():
-        _tell(source, domain, tries)
-    return len(taken)
+    untold = failures.taken()
+    number = len(untold)
+    try:
+        for source, domain in list(untold):
+            _tell(source, domain, untold[source, domain])
+            del untold[source, domain]
+    finally:
+        failures.put_back(untold)
+    return number
 
 
 def _tell(source: str, domain: str, tries: Tries) -> None:

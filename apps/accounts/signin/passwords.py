@@ -16,6 +16,7 @@ RUNS = (
     "1q2w3e4r5t6y7u8i9o0p",
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm",
 )
+LONGEST = 1_000  # what is looked at below takes the square of the length
 SHORT = 5  # letters and fewer are no secret, however they are stretched
 
 
@@ -34,6 +35,11 @@ class StretchedPasswordValidator(CommonPasswordValidator):
     """Refuses a common password made longer: repeated, joined to another, padded, or a run of keys."""
 
     def validate(self, password: str, user: object = None) -> None:  # noqa: ARG002 - Django's signature
+        if len(password) > LONGEST:
+            raise ValidationError(
+                f"This password is too long. Use at most {LONGEST:,} characters.",
+                code="password_too_long",
+            )
         text = password.casefold().strip()
         unit = _unit(text)
         core = _unit(text.strip("0123456789!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ "))

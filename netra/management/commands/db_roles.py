@@ -58,6 +58,11 @@ class Command(BaseCommand):
                 f"The role {grants.app!r} {' and '.join(faults)}: that is not changed here. "
                 "Let a superuser alter it, or name a new role."
             )
+        for owner in roles.blind_owners(connection):
+            self.stderr.write(
+                f"Warning: the role {owner!r} owns tables whose rows it does not see; migrations "
+                f"that change rows would find none. Let a superuser run: ALTER ROLE {owner} BYPASSRLS"
+            )
         if options["verbosity"]:
             self.stderr.write(
                 f"The role {grants.app!r} may read and write, and no more."

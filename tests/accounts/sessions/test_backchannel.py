@@ -14,6 +14,7 @@ from apps.accounts.models import SignIn
 from apps.accounts.sessions.backchannel import EVENT
 from apps.audits.acts import Act
 from apps.audits.models import Entry
+from apps.core.errors import UnavailableError
 from tests.accounts.conftest import make_provider
 from tests.accounts.lying_provider import LyingProvider, Visitor, unsigned
 from tests.factories import TESTS
@@ -111,6 +112,7 @@ def test_both_names_must_fit(signed_in):
         pytest.param({"iss": "http://127.0.0.1:1"}, id="from somebody else"),
         pytest.param({"sid": None, "sub": None}, id="about nobody"),
         pytest.param({"sid": "x" * 256}, id="a name without end"),
+        pytest.param({"sub": "s-1\x00"}, id="what PostgreSQL does not read"),
     ],
 )
 def test_what_is_no_notice_ends_nothing(signed_in, claims):
@@ -195,3 +197,31 @@ def test_a_provider_that_is_away_keeps_nobody_signed_in(signed_in, monkeypatch):
 
     assert answer["Location"] == "/accounts/login/"
     assert not signed_in.is_signed_in
+
+
+@pytest.mark.regression
+def test_a_notice_that_could_not_be_followed_may_be_told_again(signed_in, monkeypatch):
+    token = notice(signed_in.provider)
+
+    def broken(**_: object) -> int:
+        raise UnavailableError
+
+    with monkeypatch.context() as away:
+        away.setattr("apps.accounts.actions.end_sign_ins", broken)
+        assert tell(token).status_code == 503
+    assert is_in(signed_in)
+
+    assert tell(token).status_code == 200
+    assert not is_in(signed_in)
+
+
+@pytest.mark.regression
+def test_a_session_whose_name_we_were_not_told_ends_with_its_person(visitor, alice):
+    """Some providers name their session in the notice, and not in the ID token."""
+    visitor.sign_in()
+    assert SignIn.objects.get().sid == ""
+
+    tell(notice(visitor.provider, sid="there-1", sub="s-2"))
+    assert is_in(visitor)
+    tell(notice(visitor.provider, sid="there-1"))
+    assert is_in(visitor) is False

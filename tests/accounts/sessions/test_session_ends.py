@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.utils import timezone
-from tests.accounts.sessions.test_sessions import by_password, is_in
 
 from apps.accounts import actions
 from apps.accounts.access import memberships_of, sign_in_of
 from apps.accounts.events import EndOfAccess
-from apps.accounts.models import Identity, Organisation, SignIn, User
+from apps.accounts.models import (
+    Identity,
+    IdentityProvider,
+    Organisation,
+    SignIn,
+    User,
+)
+from apps.accounts.sessions import evidence
+from apps.audits import trail
 from apps.core.errors import NotAuthenticatedError
+from tests.accounts.sessions.test_sessions import by_password, is_in
 from tests.factories import PASSWORD, TESTER, TESTS, sign_in
 
 pytestmark = pytest.mark.security
@@ -53,6 +63,66 @@ def test_whoever_changes_their_password_stays_where_they_did(alice):
 
     assert is_in(here)
     assert not is_in(there)
+
+
+@pytest.mark.regression
+def test_what_somebody_else_ended_meanwhile_does_not_go_on(alice):
+    row = sign_in(alice)
+    with TESTS:
+        actions.end_sign_ins(actor=TESTER, rows=[row], why=EndOfAccess.SESSION_ENDED)
+
+    actions.continue_sign_in(sign_in=row, session_key="a" * 32, user=alice)
+
+    row.refresh_from_db()
+    assert row.end_reason == EndOfAccess.SESSION_ENDED.value
+
+
+@pytest.mark.regression
+def test_sessions_and_their_entry_end_in_one_transaction(committed, alice, monkeypatch):
+    here, there = by_password(alice), by_password(alice)
+    new, whole = "quite another secret 9", []
+    record = trail.record
+
+    def seen(*given: Any, **details: Any) -> int:
+        whole.append(connection.in_atomic_block)
+        return record(*given, **details)
+
+    monkeypatch.setattr(trail, "record", seen)
+    here.post(
+        "/accounts/password/change/",
+        {"oldpassword": PASSWORD, "password1": new, "password2": new},
+    )
+
+    assert whole == [True]
+    assert (is_in(here), is_in(there)) == (True, False)
+
+
+# -- ended before it began -------------------------------------------------------------
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("lost", ["identity", "provider"])
+def test_a_word_that_was_taken_back_on_the_way_in_begins_nothing(
+    visitor, alice, monkeypatch, lost
+):
+    remember = evidence.remember
+
+    def then(*given: Any) -> None:
+        remember(*given)
+        with TESTS:
+            if lost == "provider":
+                IdentityProvider.objects.update(enabled=False)
+                return
+            actions.set_identity_status(
+                actor=TESTER, identity=Identity.objects.get(), status="suspended"
+            )
+
+    monkeypatch.setattr(evidence, "remember", then)
+    answer = visitor.sign_in()
+
+    assert answer.status_code == 403
+    assert not visitor.is_signed_in
+    assert not SignIn.objects.exists()
 
 
 def test_a_closed_account_has_no_sessions(alice):

@@ -12,10 +12,13 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts import actions, validity
+from apps.accounts.access import sign_in_of
 from apps.accounts.events import EndOfAccess
 from apps.accounts.models import Organisation, SignIn, User
 from apps.audits.acts import Act
 from apps.audits.models import Entry
+from apps.core.database import write_now
+from apps.core.errors import NotAuthenticatedError
 from tests.factories import PASSWORD, TESTER, TESTS, sign_in
 from tests.staff import staff
 
@@ -200,6 +203,58 @@ def test_a_bearer_header_does_not_spare_a_page_the_look(alice):
     answer = client.get(LIST, headers={"Authorization": "Bearer x"})
 
     assert answer.status_code == 302
+
+
+@pytest.mark.regression
+def test_a_header_is_no_way_around_the_look_at_the_session(alice):
+    """Not even to the one page under /api/ that asks for no token."""
+    client = by_password(alice)
+    age(client, seen_at=timedelta(hours=1))
+
+    for header in ("Bearer x", "Basic x"):
+        answer = client.get("/api/v1/docs/", headers={"Authorization": header})
+        assert answer.status_code == 302, header
+
+
+@pytest.mark.regression
+def test_what_an_older_secret_signed_holds_on(alice, settings):
+    client = by_password(alice)
+    before = client.session.session_key
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another secret of the same installation, and long enough"
+
+    assert is_in(client)
+
+    assert client.session.session_key != before
+    assert is_in(client)
+    assert SignIn.objects.get().ended_at is None
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("key", ["a" * 31 + "\x00", "a" * 31 + "é", "A" * 32, "a" * 41])
+def test_what_cannot_be_a_key_is_no_question_to_the_database(
+    alice, key, django_assert_num_queries
+):
+    """PostgreSQL reads no NUL, and a cookie may hold one."""
+    client = Client(raise_request_exception=False)
+    client.cookies["sessionid"] = key
+
+    assert client.get(LIST).status_code == 302
+    with django_assert_num_queries(0), pytest.raises(NotAuthenticatedError):
+        sign_in_of(key)
+
+
+@pytest.mark.regression
+def test_an_end_is_told_once_however_many_saw_it(alice):
+    row = sign_in(alice)
+
+    def end() -> int:
+        return actions.end_sign_ins(
+            actor=TESTER, rows=[row], why=EndOfAccess.PROVIDER_REQUIRED
+        )
+
+    assert [write_now(TESTS, end) for _ in range(2)] == [1, 0]
+    assert len(entries(Act.SESSION_ENDED)) == 1
 
 
 # -- ended by the person ---------------------------------------------------------------

@@ -10,7 +10,6 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.test import Client, RequestFactory
 from django.utils import timezone
-from tests.accounts.sessions.test_sessions import age, by_password, row_of
 
 from apps.accounts.models import SignIn
 from apps.accounts.receivers import keep_confirmation
@@ -18,6 +17,7 @@ from apps.accounts.sessions.stepup import step_up, stepped_up
 from apps.audits.acts import Act
 from apps.audits.models import Entry
 from tests.accounts.lying_provider import Visitor
+from tests.accounts.sessions.test_sessions import age, by_password, row_of
 from tests.factories import PASSWORD, TESTS, sign_in
 
 pytestmark = pytest.mark.security

@@ -178,6 +178,33 @@ def test_a_record_of_allauths_that_disagrees_is_refused(
     SocialAccount.objects.create(user=bob, provider="acme", uid="s-1")
 
     assert come_back(request_, acme_provider, alice.email).status_code == 403
+    with TESTS:
+        assert not Identity.objects.exists()
+    assert SocialAccount.objects.get().user == bob
+
+
+def test_a_refused_answer_changes_nothing_that_allauth_keeps(
+    request_, alice, acme_provider
+):
+    come_back(request_, acme_provider)
+    with TESTS:
+        Identity.objects.update(status="suspended", reason="by hand")
+
+    refused = come_back(request_, acme_provider, told={"department": "mallory's"})
+
+    assert refused.status_code == 403
+    assert "department" not in SocialAccount.objects.get().extra_data["userinfo"]
+
+
+def test_what_a_provider_tells_now_replaces_what_it_told(
+    request_, alice, acme_provider
+):
+    for department in ("one", "two"):
+        come_back(request_, acme_provider, told={"department": department})
+
+    assert (
+        SocialAccount.objects.get().extra_data["userinfo"]["department"] == department
+    )
 
 
 def test_a_provider_switched_off_on_the_way_is_refused(request_, alice, acme_provider):

@@ -13,6 +13,7 @@ from apps.accounts.signin.failures import OTHERS, Failures
 from apps.audits.acts import Act
 from apps.audits.models import Entry
 from apps.audits.trail import PLATFORM
+from apps.core.transactions import DiskFullError
 from tests.factories import TESTS, domain
 
 pytestmark = pytest.mark.security
@@ -72,6 +73,34 @@ def test_strangers_are_told_to_the_platform_without_their_address(gathered, db):
     assert "nowhere" not in json.dumps(entry)
 
 
+def test_what_the_database_did_not_take_is_told_later(gathered, db, monkeypatch):
+    made, clock = gathered
+    for number in range(3):
+        made.note(f"203.0.113.{number}", "someone@nowhere.example")
+    clock.now += 61
+    write, tries = failures.write_now, []
+
+    def failing_once(scope, unit):
+        tries.append(scope)
+        if len(tries) == 2:
+            raise DiskFullError("There is no room left.")
+        return write(scope, unit)
+
+    monkeypatch.setattr(failures, "write_now", failing_once)
+    with pytest.raises(DiskFullError):
+        failures.tell()
+    made.note("203.0.113.2", "another@nowhere.example")
+    clock.now += 61
+    failures.tell()
+
+    counts = {entry["target"]: entry["details"]["count"] for entry in told()}
+    assert counts == {
+        "source:203.0.113.0": 1,
+        "source:203.0.113.1": 1,
+        "source:203.0.113.2": 2,
+    }
+
+
 def test_memory_and_rows_are_bounded(gathered, db, monkeypatch):
     monkeypatch.setattr(failures, "SOURCES_MOST", 3)
     monkeypatch.setattr(failures, "ACCOUNTS_MOST", 5)
@@ -88,8 +117,8 @@ def test_memory_and_rows_are_bounded(gathered, db, monkeypatch):
 
 
 def test_a_wrong_code_of_a_second_factor_counts(gathered, support):
-    from tests.accounts.signin.test_second_factor import answer_code, with_totp
     from tests.accounts.sessions.test_sessions import by_password
+    from tests.accounts.signin.test_second_factor import answer_code, with_totp
 
     made, clock = gathered
     with_totp(support)

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.test import RequestFactory
 
 from apps.accounts.models import User
+from apps.accounts.signin import passwords
 from netra.settings import people
 from tests.factories import PASSWORD
 
@@ -47,6 +48,15 @@ def test_long_and_odd_is_good_enough(password: str) -> None:
 @pytest.mark.parametrize("password", ["", "short", "fourteen chars"])
 def test_less_than_fifteen_characters_are_refused(password: str) -> None:
     assert "password_too_short" in refusals_of(password)
+
+
+def test_a_password_that_would_take_minutes_to_look_at_is_refused(monkeypatch) -> None:
+    """The square of two million characters is half an hour of one processor, for one request."""
+    looked_at: list[str] = []
+    monkeypatch.setattr(passwords, "_unit", lambda text: looked_at.append(text) or text)
+
+    assert refusals_of(secrets.token_hex(600)) == {"password_too_long"}
+    assert looked_at == []
 
 
 @pytest.mark.parametrize(

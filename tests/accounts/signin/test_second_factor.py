@@ -16,12 +16,12 @@ from allauth.mfa.totp.internal.auth import (  # fmt: skip
 from allauth.mfa.utils import encrypt
 from django.core.cache import cache
 from django.test import Client
-from tests.accounts.sessions.test_sessions import by_password, is_in, row_of
 
 from apps.accounts.credentials import Credential, SecondFactorNeededError, principal_of
 from apps.accounts.models import SignIn, User
 from apps.audits.acts import Act
 from apps.audits.models import Entry
+from tests.accounts.sessions.test_sessions import by_password, is_in, row_of
 from tests.factories import PASSWORD, TESTS
 
 pytestmark = pytest.mark.security

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -11,7 +12,7 @@ from apps.accounts.access import principal_for
 from apps.accounts.models import User
 from apps.core.actors import Actor
 from apps.core.database import write_now
-from apps.core.errors import NotAllowedError
+from apps.core.errors import NetraError, NotAllowedError
 
 
 class Command(BaseCommand):
@@ -48,15 +49,17 @@ class Command(BaseCommand):
                 else "any active organisation"
             )
             raise CommandError(f"{user.email} does not belong to {where}.") from error
-        secret = write_now(
-            principal.scope,
-            lambda: actions.create_token(
-                actor=Actor.system("manage.py token"),
-                user=user,
-                organisation_id=principal.organisation_id,
-                name=name,
-            ),
+        make = partial(
+            actions.create_token,
+            actor=Actor.system("manage.py token"),
+            user=user,
+            organisation_id=principal.organisation_id,
+            name=name,
         )
+        try:
+            secret = write_now(principal.scope, make)
+        except NetraError as error:
+            raise CommandError(f"{error.message} {error.fix}") from error
         self.stdout.write(secret)
         self.stderr.write(
             f"Token of {user.email} in {principal.organisation_name}. It is shown only now."

@@ -1,0 +1,3 @@
+"""Commands of audits."""
+
+from __future__ import annotations
