@@ -77,7 +77,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return stronger or methods
 
 
-class ProviderGoneError(SocialApp.DoesNotExist, ValueError):
+class ProviderGoneError(SocialApp.DoesNotExist, ValueError):  # type: ignore[misc]  # no types
     """No such provider at present. A ValueError too: what allauth takes for a sign-in that lapsed."""
 
 

@@ -18,7 +18,7 @@ PEOPLE = {
     "bob@acme.example": "Bob Baker",
     "mallory@globex.example": "Mallory Marsh",
 }
-TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "demo_provider"
+TEMPLATES = Path(__file__).resolve().parents[3] / "templates" / "demo_provider"
 
 
 def application() -> Flask:

@@ -85,7 +85,7 @@ def end(*, actor: Actor, audit_id: UUID, probes: list[Judged]) -> None:
         target=f"isolation_audit:{audit_id}",
         verdict=verdict.value,
         probes=len(probes),
-        **counts,
+        outcomes={**counts},
     )
 
 

@@ -54,7 +54,8 @@ class Asker:
         self, route: Route, path: str, body: bytes, who: Somebody | None
     ) -> Answer:
         scope = self._scope(route, path, body, who)
-        status, chunks = 0, []
+        status = 0
+        chunks: list[bytes] = []
         waiting = asyncio.Event()
         asked = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -11,7 +11,7 @@ from django.db import connection, models
 from django.db.models import F, ForeignKey
 
 from apps.audits.isolation.judging import Check, Judged, Outcome
-from apps.audits.isolation.rows import organisation_column
+from apps.audits.isolation.rows import organisation_column, rows_of
 from apps.core import roles
 from apps.core.surfaces import Kind, Rows
 from apps.core.tenancy import system
@@ -44,7 +44,7 @@ def try_links(surface: Rows) -> Iterator[Judged]:
 
 
 def _strays(model: type[models.Model], name: str, own: str, theirs: str) -> int:
-    rows = model._meta.default_manager.filter(**{f"{name}__isnull": False})
+    rows = rows_of(model).filter(**{f"{name}__isnull": False})
     return int(rows.exclude(**{own: F(f"{name}__{theirs}")}).count())
 
 

@@ -35,7 +35,7 @@ def try_rows(surface: Rows, mine: Canary, other: Canary) -> Iterator[Judged]:
     with tenant(mine.organisation_id):
         own = _rows_of(model, mine)
         foreign = _rows_of(model, other)
-        listed = model._meta.default_manager.exclude(**_owner(model, mine)).count()
+        listed = rows_of(model).exclude(**_owner(model, mine)).count()
     seen = foreign + listed
     with tenant(other.organisation_id):
         theirs = _rows_of(model, other)
@@ -55,11 +55,19 @@ def try_rows(surface: Rows, mine: Canary, other: Canary) -> Iterator[Judged]:
 
 
 def _rows_of(model: type[models.Model], canary: Canary) -> int:
-    return int(model._meta.default_manager.filter(**_owner(model, canary)).count())
+    return int(rows_of(model).filter(**_owner(model, canary)).count())
 
 
 def _owner(model: type[models.Model], canary: Canary) -> dict[str, Any]:
     return {organisation_column(model): canary.organisation_id}
+
+
+def rows_of(model: type[models.Model]) -> models.Manager[Any]:
+    """The manager that Django itself would use."""
+    manager = model._meta.default_manager
+    if manager is None:
+        raise LookupError(f"{model._meta.label} has no manager")
+    return manager
 
 
 def organisation_column(model: type[models.Model]) -> str:
@@ -101,7 +109,7 @@ def _asked(rows: QuerySet[Any]) -> str:
 def _unscoped(surface: Rows, model: type[models.Model]) -> Judged:
     """Called outside any scope."""
     try:
-        found = model._meta.default_manager.exists()
+        found = rows_of(model).exists()
     except UnscopedError:
         outcome, got = Outcome.HELD, "refused"
     except Error as error:
@@ -191,9 +199,7 @@ def fingerprint(canary: Canary, models_asked: list[type[models.Model]]) -> str:
     digest = hashlib.sha256()
     with tenant(canary.organisation_id):
         for model in models_asked:
-            rows = model._meta.default_manager.filter(**_owner(model, canary)).order_by(
-                "pk"
-            )
+            rows = rows_of(model).filter(**_owner(model, canary)).order_by("pk")
             for row in rows.values_list():
                 digest.update(repr(row).encode())
     return digest.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.management.base import BaseCommand
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
         "Verifies an isolation audit's bundle. Exit code 0: whole; 1: it does not hold; 2: it cannot "
         "be read."
     )
-    requires_system_checks: ClassVar[list[str]] = []  # type: ignore[assignment] # none: offline
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
