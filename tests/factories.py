@@ -75,6 +75,14 @@ def person(
     return user
 
 
+def lower(user: User, organisation: Organisation, role: str) -> None:
+    """Give a person another role, tokens and threads staying as they are."""
+    with TESTS:
+        Membership.objects.filter(user=user, organisation=organisation).update(
+            role=role
+        )
+
+
 def principal(user: User, place: Organisation) -> Principal:
     return principal_for(user.pk, place.slug)
 

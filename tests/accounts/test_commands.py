@@ -32,7 +32,7 @@ def test_token_takes_an_organisation(alice, globex):
     from apps.accounts import actions
 
     with TESTS:
-        actions.add_member(actor=TESTER, organisation=globex, user=alice, role="viewer")
+        actions.add_member(actor=TESTER, organisation=globex, user=alice, role="member")
 
     out, _ = run("token", "alice@acme.example", "--organisation", "globex")
 

@@ -223,9 +223,10 @@ def test_a_thread_takes_so_many_waiting_questions_and_no_more(alice_api, thread)
 
 
 def test_a_viewer_reads_and_asks_nothing(acme):
-    viewer = factories.person("victor@acme.example", acme, role=Membership.Role.VIEWER)
+    viewer = factories.person("victor@acme.example", acme)
     who = factories.principal(viewer, acme)
     client, own = api_client(who), open_thread(who)
+    factories.lower(viewer, acme, Membership.Role.VIEWER)
 
     response = ask(client, own, HELLO)
 

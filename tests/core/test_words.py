@@ -110,7 +110,10 @@ def test_a_topic_begins_with_its_organisation() -> None:
 
 def test_surfaces_are_registered_by_name(monkeypatch) -> None:
     monkeypatch.setattr(surfaces, "_surfaces", {})
-    for name in ("b", "a", "b"):
-        surfaces.register(surfaces.Surface(name, "model", dict, lambda *_: None))
+    for name in ("b", "a"):
+        surfaces.register(surfaces.Rows(label=name))
+
+    with pytest.raises(surfaces.SurfaceError):
+        surfaces.register(surfaces.Rows(label="a"))
 
     assert [surface.name for surface in surfaces.registered()] == ["a", "b"]

@@ -24,7 +24,7 @@ from apps.executions.errors import (
     LeaseLostError,
 )
 from apps.executions.models import Breaker, Execution, Stream
-from apps.executions.personal import AgentExecutionTracker
+from apps.executions.personal import BY_ITS_CALLER, AgentExecutionTracker
 from apps.executions.states import TERMINAL, ExecutionState
 from apps.executions.tracker import drop_view, get_execution_tracker
 from tests import factories
@@ -246,7 +246,7 @@ def test_a_runners_execution_is_not_moved_from_here_but_may_be_stopped(
     assert view.update_execution_state(theirs, S.CANCELLED, error="enough")
 
     row = view.get_execution(theirs)
-    assert (row.state, row.cancel_reason) == ("running", "enough")
+    assert (row.state, row.cancel_reason) == ("running", BY_ITS_CALLER)
 
 
 @pytest.mark.security

@@ -74,10 +74,13 @@ def _person(email, place, role) -> dict[str, str]:
     actor = Actor.system("tests")
 
     def unit() -> str:
-        actions.add_member(actor=actor, organisation=place, user=user, role=role)
-        return actions.create_token(
+        first = "member" if role == "viewer" else role
+        row = actions.add_member(actor=actor, organisation=place, user=user, role=first)
+        secret = actions.create_token(
             actor=actor, user=user, organisation_id=place.pk, name="live"
         )
+        actions.change_role(actor=actor, membership=row, role=role)
+        return secret
 
     token = write_now(tenant(place.pk, user.pk), unit)
     session = SessionStore()

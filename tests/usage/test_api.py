@@ -151,8 +151,9 @@ def test_figures_are_broken_down(alice_api, by):
 
 
 def test_a_viewer_reports_nothing(acme):
-    viewer = factories.person("victor@acme.example", acme, role=Membership.Role.VIEWER)
+    viewer = factories.person("victor@acme.example", acme)
     client = api_client(factories.principal(viewer, acme))
+    factories.lower(viewer, acme, Membership.Role.VIEWER)
 
     assert report(client, CALL).status_code == 403
     assert client.get(USAGE).status_code == 200

@@ -72,7 +72,8 @@ class OrganisationAdmin(EnforcingAdmin, ActingAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: Organisation | None = None
     ) -> tuple[str, ...]:
-        fixed = ("slug", "kind", "signed_up_with", "speaks_for")
+        # Whose consent support needs is the owners' to say, on their own page.
+        fixed = ("slug", "kind", "signed_up_with", "grants_need_consent", "speaks_for")
         return (*fixed, *self.readonly_fields) if obj else self.readonly_fields
 
     @admin.display(description="Proved mail domains")

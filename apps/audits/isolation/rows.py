@@ -24,7 +24,7 @@ from apps.core.errors import NetraError
 from apps.core.surfaces import Call, Canary, Kind, Rows, Somebody
 from apps.core.tenancy import UnscopedError, tenant
 
-FOUND, NOT_FOUND = 200, 404
+FOUND = 200
 
 
 def try_rows(surface: Rows, mine: Canary, other: Canary) -> Iterator[Judged]:
@@ -33,28 +33,33 @@ def try_rows(surface: Rows, mine: Canary, other: Canary) -> Iterator[Judged]:
     if surface.shared:
         return
     with tenant(mine.organisation_id):
-        own = _rows_of(model, mine)
-        foreign = _rows_of(model, other)
+        foreign = _count_of(model, other)
         listed = rows_of(model).exclude(**_owner(model, mine)).count()
     seen = foreign + listed
     with tenant(other.organisation_id):
-        theirs = _rows_of(model, other)
-    where = f"{surface.label} as {mine.slug}"
-    yield _told(
-        surface,
-        Check.CONTROL,
-        Outcome.HELD,
-        f"{surface.label} as {other.slug}",
-        "its own rows or none",
-        f"{theirs} of its own, {own} of ours",
-    )
-    outcome = Outcome.BREACHED if seen else Outcome.HELD
-    yield _told(surface, Check.FOREIGN, outcome, where, "0 rows", f"{seen} rows")
+        theirs = _count_of(model, other)
+    if theirs:  # where the other planted nothing, nothing foreign could be seen
+        yield _told(
+            surface,
+            Check.CONTROL,
+            Outcome.HELD,
+            f"{surface.label} as {other.slug}",
+            "its own rows",
+            f"{theirs} rows",
+        )
+        yield _told(
+            surface,
+            Check.FOREIGN,
+            Outcome.BREACHED if seen else Outcome.HELD,
+            f"{surface.label} as {mine.slug}",
+            "0 rows",
+            f"{seen} rows",
+        )
     yield _filtered(surface, model, mine)
     yield _unscoped(surface, model)
 
 
-def _rows_of(model: type[models.Model], canary: Canary) -> int:
+def _count_of(model: type[models.Model], canary: Canary) -> int:
     return int(rows_of(model).filter(**_owner(model, canary)).count())
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,18 @@ from apps.core.actors import Actor
 EXIT = {"passed": 0, "breached": 1, "inconclusive": 2}
 WIDTH = 30  # characters of the bar
 SHOWN = 50  # probes that are named
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """An audit is made of refusals: none of them is news to the log."""
+    log = logging.getLogger("django.request")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 class Command(BaseCommand):
@@ -35,12 +49,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        logging.getLogger("django.request").setLevel(
-            logging.CRITICAL
-        )  # refusals abound
         actor = Actor.system("command isolation_audit")
         try:
-            audit = story.conduct(actor=actor, trigger="command", watch=self._watch)
+            with _quietly():
+                audit = story.conduct(actor=actor, trigger="command", watch=self._watch)
         except AuditRunningError as error:
             raise CommandError(f"{error.message} {error.fix}", returncode=2) from error
         self._clear()
