@@ -18,13 +18,14 @@ from netra.management.commands.db_roles import APPEND_ONLY
 
 ROLE = "netra_tests"
 AS_ROLE = f" -c role={ROLE}"
-LOCK = 0x6E657472  # roles belong to all databases of a server: one process at a time
+# Roles belong to all databases of a server, so one process at a time; a lock belongs to one database.
+LOCK, COMMON = 0x6E657472, "postgres"
 
 
 def step_down(database: BaseDatabaseWrapper) -> None:
     """From now on whatever connects to this database acts as the application's role."""
-    with connected() as raw:
-        raw.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+    with connected(to=COMMON) as common, connected() as raw:
+        common.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         grants = Grants(
             database=raw.info.dbname,
             owner=raw.info.user,
@@ -59,11 +60,13 @@ def leave(database: BaseDatabaseWrapper) -> None:
 
 
 @contextmanager
-def connected(*, as_application: bool = False) -> Iterator[psycopg.Connection]:
+def connected(
+    *, as_application: bool = False, to: str = ""
+) -> Iterator[psycopg.Connection]:
     """A connection of our own, the owner's by default; each statement is committed."""
     settings = connection.settings_dict
     with psycopg.connect(
-        dbname=settings["NAME"],
+        dbname=to or settings["NAME"],
         user=ROLE if as_application else settings["USER"] or None,
         password=ROLE if as_application else settings["PASSWORD"] or None,
         host=settings["HOST"] or None,
