@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
-from apps.accounts.models import Organisation
+from apps.accounts.models import IdentityProvider, Organisation
 from apps.accounts.queries import canaries
 from apps.core.admin import ReadOnlyAdmin
 
@@ -34,6 +34,23 @@ class OrganisationFilter(DropdownFilter):  # type: ignore[misc]  # unfold ships 
         chosen = Organisation.objects.filter(slug=slug).values_list("pk", flat=True)
         # The id itself, not a join: so the list's own index is used.
         return queryset.filter(organisation_id__in=list(chosen[:1]))
+
+
+class ProviderFilter(DropdownFilter):  # type: ignore[misc]  # unfold ships no types
+    """Rows that came through one identity provider."""
+
+    title = "provider"
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        rows = IdentityProvider.objects.exclude(organisation__in=canaries())
+        return list(rows.order_by("name").values_list("provider_id", "name")[:LISTED])
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> QuerySet[Any] | None:
+        wanted = self.value()
+        return queryset.filter(provider__provider_id=wanted) if wanted else None
 
 
 class TenantRowsAdmin(ReadOnlyAdmin):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 SLUGS = ("canary-a", "canary-b")
+ADDRESSES = ".invalid"  # what mail addresses of canaries end in; RFC 2606: nobody's
 _admitted: set[UUID] = set()
 
 
@@ -19,6 +20,11 @@ def organisation_of(slug: str) -> UUID:
 def admitted() -> Collection[UUID]:
     """The canaries whose people may come in just now. Threads of the process share it."""
     return frozenset(_admitted)
+
+
+def hidden() -> Collection[UUID]:
+    """The canaries that lists of staff leave out."""
+    return [each for slug in SLUGS if (each := organisation_of(slug)) not in _admitted]
 
 
 @contextmanager

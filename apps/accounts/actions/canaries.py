@@ -29,6 +29,7 @@ from apps.accounts.models import (
 )
 from apps.accounts.plans import Tier
 from apps.core.actors import Actor
+from apps.core.canaries import ADDRESSES
 from apps.core.clock import clock
 from apps.core.surfaces import Canary, Somebody
 
@@ -85,7 +86,7 @@ def _organisation(canary: Canary) -> Organisation:
 def _somebody(
     canary: Canary, organisation: Organisation, name: str, role: Membership.Role
 ) -> Somebody:
-    email = f"{name}@{canary.slug}.invalid"
+    email = f"{name}@{canary.slug}{ADDRESSES}"
     # Only what is the owner's carries the marker: colleagues see their own.
     shown = canary.marker if name == "owner" else f"{canary.slug} {name}"
     user = User.objects.filter(email=email).first() or create_person(

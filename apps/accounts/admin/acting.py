@@ -12,15 +12,15 @@ from django.contrib import messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
-from unfold.admin import ModelAdmin
 
+from apps.core.admin import TenantsAdmin
 from apps.core.errors import NetraError
 
 Row = TypeVar("Row", bound=Model)
 AT_ONCE = 200  # rows that one action of a list takes
 
 
-class ActingAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class ActingAdmin(TenantsAdmin):
     """A form whose row is stored by an action, in the transaction that Django opens round it."""
 
     def changeform_view(

@@ -14,6 +14,7 @@ from apps.accounts import access, actions
 from apps.accounts.admin.acting import ActingAdmin, act_on
 from apps.accounts.admin.actor import actor
 from apps.accounts.admin.doctor_trace import CONFIRMED, EnforcingAdmin
+from apps.accounts.listing import OrganisationFilter
 from apps.accounts.models import Membership, Organisation
 
 EXECUTIONS_MOST = 10_000  # more at once is a slip of the keyboard
@@ -62,6 +63,7 @@ class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]  # not generi
 class OrganisationAdmin(EnforcingAdmin, ActingAdmin):
     """Companies that use Netra. None is ever deleted: rows of all apps hang on it."""
 
+    organisation_column = "pk"
     form = OrganisationForm
     list_display = ("name", "slug", "kind", "tier", "status", "created_at")
     list_filter = ("kind", "tier", "status")
@@ -107,7 +109,7 @@ class MembershipAdmin(ActingAdmin):
     """Who belongs where, and as what."""
 
     list_display = ("user", "organisation", "role", "created_at")
-    list_filter = ("role", "organisation")
+    list_filter = ("role", OrganisationFilter)
     list_filter_submit = True
     list_select_related = ("user", "organisation")
     search_fields = ("user__email", "user__name", "organisation__name")

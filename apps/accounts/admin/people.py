@@ -16,6 +16,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -25,6 +26,7 @@ from apps.accounts.admin.actor import actor
 from apps.accounts.admin.stepping import asked
 from apps.accounts.models import User
 from apps.accounts.sessions.stepup import stepped_up
+from apps.core import canaries
 from apps.core.admin import ReadOnlyAdmin
 
 # Their rows are details of ours: one place to look at, one place to change.
@@ -74,6 +76,12 @@ class UserAdmin(ActingAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]  #
         ),
     )
     power = ("is_staff", "is_superuser", "groups")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        rows: QuerySet[User] = super().get_queryset(request)
+        if not canaries.hidden():
+            return rows
+        return rows.exclude(email__endswith=canaries.ADDRESSES)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: User | None = None

@@ -18,6 +18,7 @@ from apps.accounts.admin.actor import actor
 from apps.accounts.admin.doctor import DoctorAdmin
 from apps.accounts.admin.doctor_trace import TracedAdmin
 from apps.accounts.admin.stepping import SteppedUpAdmin
+from apps.accounts.listing import ProviderFilter
 from apps.accounts.models import Identity, IdentityProvider
 from apps.accounts.presets import issuer_problem
 from apps.accounts.roles import map_problem
@@ -136,7 +137,7 @@ class IdentityAdmin(ReadOnlyAdmin):
         "reason",
         "used",
     )
-    list_filter = ("status", "provider")
+    list_filter = ("status", ProviderFilter)
     list_filter_submit = True
     list_select_related = ("user", "provider", "organisation")
     search_fields = ("email", "sub", "user__email")

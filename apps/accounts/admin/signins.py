@@ -14,6 +14,7 @@ from apps.accounts import actions, validity
 from apps.accounts.admin.actor import actor
 from apps.accounts.admin.stepping import confirmed
 from apps.accounts.events import EndOfAccess
+from apps.accounts.listing import ProviderFilter
 from apps.accounts.models import SignIn
 from apps.accounts.sessions.browsers import named
 from apps.core.admin import ReadOnlyAdmin
@@ -52,7 +53,7 @@ class SignInAdmin(ReadOnlyAdmin):
         "used",
         "end",
     )
-    list_filter = (("ended_at", admin.EmptyFieldListFilter), "method", "provider")
+    list_filter = (("ended_at", admin.EmptyFieldListFilter), "method", ProviderFilter)
     list_filter_submit = True
     list_select_related = ("user", "provider")
     search_fields = ("user__email", "user__name")

@@ -236,7 +236,9 @@ def _clock(answer: Answer, now: datetime) -> Finding:
         return _unknown(
             "clock", title, "Its answer carries no readable time.", "Compare by hand."
         )
-    said = f"Its clock and ours are {apart.total_seconds():.0f} seconds apart."
+    seconds = round(apart.total_seconds())
+    unit = "second" if seconds == 1 else "seconds"
+    said = f"Its clock and ours are {seconds} {unit} apart."
     if apart <= CLOCK_WORTH_A_WORD:
         return _ok("clock", title, said)
     tell = _fail if apart > CLOCK_BREAKS else _warn
