@@ -10,6 +10,7 @@ import fcntl
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ ENTRIES = 1_000
 SWEEP_SECONDS = 10.0
 CHAINS = 200  # that one sweep sees to
 COPIED = 1_000  # lines written between two syncs
+HELD_SECONDS = 5.0  # another process writes a line or two
+LOOK_SECONDS = 0.02
 LAST_LINE = 8_192  # bytes at a file's end that hold its last line
 LOOKING = system("checkpoints: which chains have news")
 COLUMNS = ("body", "key_id", "signature")
@@ -138,10 +141,24 @@ def _appending(place: Path) -> Iterator[IO[bytes]]:
     new = not place.exists()
     descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _hold(file)
         yield file
     if new:
         _sync(place.parent)
+
+
+def _hold(file: IO[bytes]) -> None:
+    """Lock the file; raises BlockingIOError when another process holds it for too long."""
+    until = time.monotonic() + HELD_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
 
 
 def _sync(place: Path) -> None:

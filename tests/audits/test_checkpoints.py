@@ -220,3 +220,14 @@ def test_the_platforms_chain_is_signed_too(db) -> None:
 
     assert checkpoints.sweep() == 1
     assert json.loads(rows(trail.PLATFORM)[0].body)["chain"] == str(trail.PLATFORM)
+
+
+def test_a_file_that_another_process_holds_is_not_waited_for_without_end(
+    acme, monkeypatch
+) -> None:
+    place = chains.own_file(acme.pk)
+    with checkpoints._appending(place):
+        monkeypatch.setattr(checkpoints, "HELD_SECONDS", 0.05)
+
+        with pytest.raises(BlockingIOError), checkpoints._appending(place):
+            pass
