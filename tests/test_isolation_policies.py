@@ -277,7 +277,7 @@ def test_a_grant_that_is_not_live_opens_nothing(said, owner, values):
         "DROP TABLE chat_message",
         "CREATE TABLE mine (id int)",
         "CREATE VIEW seen AS SELECT * FROM chat_message",
-        "SET ROLE postgres",
+        "SET ROLE pg_read_all_data",
         f"ALTER ROLE {roles.ROLE} BYPASSRLS",
         "CREATE ROLE another",
         "SET session_replication_role = replica",

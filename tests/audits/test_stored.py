@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.django_db,
     pytest.mark.security,
     pytest.mark.skipif(
-        connection.vendor != "sqlite", reason="PostgreSQL takes no such value"
+        connection.vendor != "sqlite", reason="only SQLite takes such a value"
     ),
 ]
 
