@@ -1,4 +1,4 @@
-"""The doors of agents to an organisation's figures, for isolation audits: each tool, asked by a stranger."""
+"""The doors of agents, for isolation audits. Tools are not declared yet: they take no id from outside."""
 
 from __future__ import annotations
 
